@@ -1,0 +1,259 @@
+"""App: models on windows of Kafka topics, and the ways to run them."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
+
+from millstream import _check, _model, _plan, _settings, _testing
+from millstream._core import Engine
+from millstream._durations import Duration
+from millstream._hooks import ModelHooks
+from millstream._records import Advance, Record
+from millstream._signals import stop_on_signals
+from millstream._topic import Topic
+from millstream._windows import HoppingWindow
+from millstream.errors import MillstreamError
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+class App:
+    """Runs Python models on every window of Kafka topics. Making one touches no network, thread or file.
+
+    The environment goes before the code: `MILLSTREAM_BROKERS`, `MILLSTREAM_GROUP_ID`, and
+    `MILLSTREAM_KAFKA__SASL_PASSWORD` for `kafka={"sasl.password": ...}`, other librdkafka settings alike.
+
+    Args:
+        name: Of the app; group and topics derive from it.
+        brokers: `"host:port"`, several joined by commas, or `"embedded"` for a broker inside this process,
+            which keeps nothing and has no transactions.
+        guarantee: `"exactly_once"` or `"at_least_once"`. None: the first, on `"embedded"` the second.
+        group_id: Consumer group; None: the name.
+        kafka: librdkafka settings, passed on as they are; the few that Millstream owns are refused by name.
+        lanes: Group members in this process, each a consumer and a producer; 1 to 64.
+        epoch: How often results are committed.
+        start: Where a group that has never committed begins, `"earliest"` or `"latest"`.
+        create_topics: Make sinks, the dead-letter and the late topic where they are missing.
+        dead_letter_topic: Takes the records that cannot be used; None: `{name}.dead-letter`.
+        late_topic: Takes late events of models with `late="topic"`; None: `{name}.late`.
+        drain_timeout: How long a stop waits for the model calls that are running.
+        max_inflight_bytes: Windows that wait for a model or a commit, together; above it reading pauses.
+
+    Raises:
+        ConfigError: An argument is of a wrong type or value.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        brokers: str = "localhost:9092",
+        guarantee: Literal["exactly_once", "at_least_once"] | None = None,
+        group_id: str | None = None,
+        kafka: Mapping[str, str | int | float | bool] | None = None,
+        lanes: int = 1,
+        epoch: Duration = "100ms",
+        start: Literal["earliest", "latest"] = "earliest",
+        create_topics: bool = True,
+        dead_letter_topic: str | None = None,
+        late_topic: str | None = None,
+        drain_timeout: Duration = "20s",
+        max_inflight_bytes: str | int = "256MiB",
+    ) -> None:
+        self._settings = _settings.resolve(
+            name,
+            brokers=brokers,
+            guarantee=guarantee,
+            group_id=group_id,
+            kafka=kafka,
+            lanes=lanes,
+            epoch=epoch,
+            start=start,
+            create_topics=create_topics,
+            dead_letter_topic=dead_letter_topic,
+            late_topic=late_topic,
+            drain_timeout=drain_timeout,
+            max_inflight_bytes=max_inflight_bytes,
+            environment=os.environ,
+        )
+        self._models: list[_model.ModelSpec] = []
+        self._engine: Engine | None = None
+        self._busy = threading.Lock()
+
+    def __repr__(self) -> str:
+        said = self._settings
+        return (
+            f"App({said.name!r}, brokers={said.brokers!r}, guarantee={said.guarantee!r}, "
+            f"group_id={said.group_id!r}, kafka={said.safe_kafka()!r})"
+        )
+
+    def model(
+        self,
+        source: Topic,
+        *,
+        window: HoppingWindow,
+        sink: str,
+        max_batch: int = 256,
+        workers: int = 1,
+        per_worker: bool = False,
+        late: Literal["drop", "topic"] = "drop",
+        on_error: Literal["fail"] = "fail",
+        outputs: None = None,
+        timestamps: bool = True,
+        name: str | None = None,
+        version: str | None = None,
+    ) -> Callable[[M], M]:
+        """Register a model: a function `predict(batch)`, or a class with a method of that name.
+
+        `predict` gets a WindowBatch of n windows and returns n rows: a list or 1-D array, which becomes the
+        field `prediction`, or a dict of those, one field each. A class may also have `load(self)`,
+        `warmup(self, batch)`, which gets a synthetic batch, and `close(self)`.
+
+        Args:
+            source: Where the events come from.
+            window: A HoppingWindow or TumblingWindow.
+            sink: Topic of the results. It may be the source of another model.
+            max_batch: Most windows in one call.
+            workers: Threads that call `predict`, at the same time where it is more than one.
+            per_worker: Make and load an instance for each worker, not one for all of them.
+            late: What happens to events too late for a window: `"drop"` counts them, `"topic"` also sends
+                them to the late topic.
+            on_error: `"fail"`: an exception in the model ends the run with that exception.
+            outputs: None.
+            timestamps: False: `batch.timestamps` is not gathered, and reading it is an error.
+            name: In metrics, headers and commits; None: the name of the class or function.
+            version: Goes into the header `model-version` of each result.
+
+        Returns:
+            A decorator that gives back what it decorates, unchanged.
+
+        Raises:
+            ConfigError: An argument is of a wrong type or value, or the name is taken.
+        """
+
+        def register(target: M) -> M:
+            spec = _model.declare(
+                target,
+                source=source,
+                window=window,
+                sink=sink,
+                max_batch=max_batch,
+                workers=workers,
+                per_worker=per_worker,
+                late=late,
+                on_error=on_error,
+                outputs=outputs,
+                timestamps=timestamps,
+                name=name,
+                version=version,
+            )
+            if any(spec.name == other.name for other in self._models):
+                problem = f"is taken by another model of App({self._settings.name!r})"
+                raise _check.refusal("@app.model name", spec.name, problem, "give one of them another name=")
+            self._models.append(spec)
+            return target
+
+        return register
+
+    def run(self, until: Literal["end"] | None = None, *, drain: bool = False) -> None:
+        """Run until a signal, or until the end of the sources; blocks.
+
+        On the main thread the first SIGINT or SIGTERM lets running calls finish, commits and returns; a
+        second one gives up at once. On other threads signals are left alone.
+
+        Args:
+            until: `"end"`: return once everything up to the ends that the sources have at the start is
+                processed and committed. Open windows stay open for the next run.
+            drain: Also emit the windows still open at the end; needs `until="end"`. Events that come for them
+                later are late.
+
+        Raises:
+            ConfigError: A setting is wrong; nothing was consumed.
+            MillstreamError: The run cannot go on, or this app is already running.
+            KeyboardInterrupt: A second signal, SIGINT.
+            SystemExit: A second signal, SIGTERM; code 143.
+            Exception: What a model raised, as it is.
+        """
+        self._run(until, drain=drain)
+
+    def test(
+        self, topics: Mapping[str, Sequence[Record | Advance]], *, drain: bool = True
+    ) -> dict[str, list[Record]]:
+        """Run the same engine on given records, without a broker, and return what it writes.
+
+        The wall clock is virtual: it is raised to each accepted event's time, and Advance moves it on.
+
+        Args:
+            topics: What each source holds. Fed in the order of the dict, each list front to back; a topic
+                that is also a sink of the app comes after what feeds it.
+            drain: Also emit the windows still open at the end.
+
+        Returns:
+            The records of each sink, the dead-letter topic and, where a model uses it, the late topic, by
+            partition and offset.
+
+        Raises:
+            ConfigError: A setting or a record is wrong.
+            MillstreamError: The run cannot go on, or this app is already running.
+            Exception: What a model raised, as it is.
+        """
+        _check.flag("App.test() drain", drain)
+        plan = self._plan()
+        fed = _testing.encode_topics(topics, plan)
+        with self._running() as engine:
+            out = engine.test(fed, drain)
+        return _testing.decode_topics(out, plan)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the counters of the present or latest run or test; from any thread, at any time.
+
+        For each source and model, `consumed` = `events` (in a window) + `late_events` (late for all windows)
+        + `before_start` + the dead letters of the source.
+
+        Returns:
+            Totals (`consumed`, `dead_letters`, `late_pairs`, `windows` produced, `epochs` committed,
+            `rebalances`, `transactions_aborted`, `inflight_bytes`, `paused`); by topic in `sources` what was
+            consumed, dead letters by reason, and offsets, lag and clock by partition; by name in `models`
+            what became of its events and windows, and the calls of `predict`.
+
+        Raises:
+            ConfigError: The app cannot run as it is declared.
+        """
+        engine = self._engine
+        return (self._new_engine() if engine is None else engine).metrics()
+
+    def _run(
+        self, until: Literal["end"] | None, *, drain: bool, tick: Callable[[], None] | None = None
+    ) -> None:
+        if until is not None:
+            _check.choice("App.run() until", until, ("end",))
+        if _check.flag("App.run() drain", drain) and until is None:
+            raise _check.refusal(
+                "App.run() drain",
+                drain,
+                "has no end to drain at",
+                'write until="end" with it (--until end on the command line)',
+            )
+        with self._running() as engine, stop_on_signals(engine):
+            engine.run(until_end=until == "end", drain=drain, tick=tick)
+
+    def _plan(self) -> dict[str, Any]:
+        return _plan.build(self._settings, self._models)
+
+    def _new_engine(self) -> Engine:
+        return Engine(json.dumps(self._plan()), [ModelHooks(spec) for spec in self._models])
+
+    @contextmanager
+    def _running(self) -> Iterator[Engine]:
+        if not self._busy.acquire(blocking=False):
+            raise MillstreamError(
+                f"App({self._settings.name!r}) is already running; wait for it, or make another App"
+            )
+        try:
+            self._engine = self._new_engine()
+            yield self._engine
+        finally:
+            self._busy.release()

@@ -1,0 +1,302 @@
+"""The compiled engine: what the Python layer hands over to, and the classes it gives back.
+
+Only `Window`, `WindowBatch` and `__version__` are public, by their names in `millstream`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, Self, TypeAlias, final, overload, type_check_only
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Consumer",
+    "EmbeddedBroker",
+    "Engine",
+    "Producer",
+    "Window",
+    "WindowBatch",
+    "__version__",
+    "features",
+]
+
+__version__: str
+
+_Headers: TypeAlias = list[tuple[str, bytes]]
+# ("record", partition, key, value, timestamp in ms, headers) or ("advance", ms)
+_Item: TypeAlias = tuple[str, int, bytes | None, bytes | None, int | None, _Headers] | tuple[str, int]
+# (partition, offset, key, value, timestamp in ms, headers)
+_OutRecord: TypeAlias = tuple[int, int, bytes | None, bytes | None, int, _Headers]
+
+@type_check_only
+class ModelHooks(Protocol):
+    """What the engine needs of a model, on the thread that called `run()` or `test()`."""
+
+    def open(self) -> list[Callable[[WindowBatch], Any]]:
+        """Load the model; return what each worker calls."""
+
+    def close(self) -> None:
+        """Let go of the model, after all workers have ended; also where `open()` raised."""
+
+@final
+class Engine:
+    """One app made ready to run: a checked plan and the hooks of its models.
+
+    Making one touches no network, thread or file.
+
+    Args:
+        plan: The plan as JSON text.
+        models: The hooks of each model, in the order of the plan.
+
+    Raises:
+        ConfigError: The plan, or a combination of its settings, is wrong.
+    """
+
+    def __new__(cls, plan: str, models: list[ModelHooks]) -> Self: ...
+    def run(self, *, until_end: bool, drain: bool, tick: Callable[[], None] | None) -> None:
+        """Run; blocks without holding the interpreter.
+
+        At least every 100 ms it hands log lines to `logging` (`millstream.*`), runs pending signal handlers
+        and calls `tick`. An exception from either, or from a model, ends the run and is raised as it is.
+
+        Args:
+            until_end: Return at the ends that the sources had at the start.
+            drain: Then emit the open windows too.
+            tick: Called on this thread, also while nothing happens.
+
+        Raises:
+            ConfigError: A setting does not fit the cluster; nothing was consumed.
+            MillstreamError: The run cannot go on.
+        """
+
+    def stop(self) -> None:
+        """Finish running calls, commit once, and let `run()` return. From any thread, also before `run()`."""
+
+    def abort(self) -> None:
+        """Give up at once: nothing more is committed, and `run()` returns. From any thread."""
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the counters since the run or test began; from any thread, at any time."""
+
+    def test(self, topics: list[tuple[str, list[_Item]]], drain: bool) -> dict[str, list[_OutRecord]]:
+        """Run on given records in memory, with a virtual wall clock, and return the output by topic.
+
+        Raises:
+            MillstreamError: The run cannot go on.
+        """
+
+@final
+class WindowBatch:
+    """Windows that go to the model in one call: ragged, contiguous, read-only.
+
+    `len(batch)` is the number of windows n. The events of window i are
+    `values[row_splits[i]:row_splits[i + 1]]`, ordered by time and offset. Indexing with an int and iterating
+    give a `Window`; indexing with a field's name gives that column of `values`.
+    """
+
+    @property
+    def keys(self) -> NDArray[np.object_]:
+        """Key of each window, (n,): str, or bytes where it is not UTF-8."""
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Start of each window, (n,), ms since the epoch, included."""
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """End of each window, (n,), ms since the epoch, not included."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of events of each window, (n,)."""
+
+    @property
+    def partitions(self) -> NDArray[np.int32]:
+        """Source partition of each window, (n,)."""
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """All events, (events, fields), window after window."""
+
+    @property
+    def row_splits(self) -> NDArray[np.int64]:
+        """Where each window begins in `values`, and the end of the last one, (n + 1,)."""
+
+    @property
+    def timestamps(self) -> NDArray[np.int64]:
+        """Event times, (events,), ms since the epoch.
+
+        Raises:
+            AttributeError: The model was declared with `timestamps=False`.
+        """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The declared fields, in the order of the columns of `values`."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Window]: ...
+    @overload
+    def __getitem__(self, key: int) -> Window: ...
+    @overload
+    def __getitem__(self, key: str) -> NDArray[np.float64]: ...
+    def pad(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the windows as one dense array, filled with NaN on the left.
+
+        Returns:
+            X, float64 (n, longest, fields), and mask, bool (n, longest), True where X holds an event.
+        """
+
+    def last(self, n: int) -> NDArray[np.float64]:
+        """Return the latest `n` events of each window, float64 (windows, n, fields), NaN on the left.
+
+        Args:
+            n: Events per window, 1 or more.
+
+        Raises:
+            ValueError: `n` is less than 1.
+        """
+
+    @staticmethod
+    def synthetic(names: list[str], windows: int, events: int, timestamps: bool) -> WindowBatch:
+        """Return a made-up batch to warm a model up with.
+
+        Args:
+            names: The fields.
+            windows: How many windows.
+            events: How many events each of them has.
+            timestamps: Whether the batch has event times.
+        """
+
+@final
+class Window:
+    """One window of a batch. `len(window)` is its number of events, `window["ax"]` a column of `values`."""
+
+    @property
+    def key(self) -> str | bytes:
+        """The key; bytes where it is not UTF-8."""
+
+    @property
+    def start(self) -> int:
+        """Start, ms since the epoch, included."""
+
+    @property
+    def end(self) -> int:
+        """End, ms since the epoch, not included."""
+
+    @property
+    def partition(self) -> int:
+        """Source partition."""
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Events by time and offset, (events, fields); read-only."""
+
+    @property
+    def timestamps(self) -> NDArray[np.int64]:
+        """Event times, (events,), ms since the epoch; read-only.
+
+        Raises:
+            AttributeError: The model was declared with `timestamps=False`.
+        """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The declared fields, in the order of the columns of `values`."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, name: str) -> NDArray[np.float64]: ...
+
+@final
+class EmbeddedBroker:
+    """librdkafka's mock cluster inside this process, on the loopback interface; one per process.
+
+    It keeps everything in memory and has no transactions.
+    """
+
+    @staticmethod
+    def get() -> EmbeddedBroker:
+        """Return the broker of this process, started on first use."""
+
+    @property
+    def brokers(self) -> str:
+        """Where it listens: `"127.0.0.1:port"`, several joined by commas."""
+
+    def create_topic(self, name: str, partitions: int) -> None:
+        """Make a topic; where it exists nothing happens."""
+
+@final
+class Producer:
+    """A small producer, for demos, examples and tests.
+
+    Args:
+        brokers: `"host:port"`, several joined by commas.
+
+    Raises:
+        KafkaError: It could not be made.
+    """
+
+    def __new__(cls, brokers: str) -> Self: ...
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        timestamp: int | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Queue a record.
+
+        Args:
+            topic: Where to.
+            value: None is a record without a value.
+            key: None is a record without a key.
+            timestamp: Milliseconds since the epoch; None is now.
+            partition: None lets the key decide.
+
+        Raises:
+            KafkaError: It was refused.
+        """
+
+    def flush(self, timeout: float = 10.0) -> None:
+        """Wait until every record is written.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            KafkaError: One was not written, or not in time.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection; records not flushed may be lost."""
+
+@final
+class Consumer:
+    """A small reader without a group: all partitions from the beginning, committed records only.
+
+    Args:
+        brokers: `"host:port"`, several joined by commas.
+        topic: What to read.
+
+    Raises:
+        KafkaError: It could not be made.
+    """
+
+    def __new__(cls, brokers: str, topic: str) -> Self: ...
+    def poll(self, timeout: float = 0.1) -> list[_OutRecord]:
+        """Return what has come, perhaps nothing.
+
+        Args:
+            timeout: Seconds to wait for the first record.
+
+        Raises:
+            KafkaError: Reading failed.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+def features() -> dict[str, bool]:
+    """Return what this build can do: `"tls"` is True where it can connect with TLS and SASL."""

@@ -1,0 +1,1 @@
+"""The parts of `millstream demo`: recordings, model, replay, score and screen."""

@@ -1,0 +1,146 @@
+"""What `@app.model` declares: the function or class, where it reads, what it sees, where it writes."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from millstream import _check
+from millstream._topic import Topic
+from millstream._windows import HoppingWindow
+
+Late = Literal["drop", "topic"]
+
+_LONGEST_NAME = 100
+_MOST_WORKERS = 256
+_MOST_WINDOWS = 1 << 20
+# The methods of a model class, with the number of arguments each is called with beside self.
+_METHODS = {"load": 0, "predict": 1, "warmup": 1, "close": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One declared model, checked."""
+
+    target: Callable[..., Any]
+    name: str
+    version: str | None
+    source: Topic
+    window: HoppingWindow
+    sink: str
+    max_batch: int
+    workers: int
+    per_worker: bool
+    late: Late
+    timestamps: bool
+
+
+def declare(
+    target: Callable[..., Any],
+    *,
+    source: Topic,
+    window: HoppingWindow,
+    sink: str,
+    max_batch: int,
+    workers: int,
+    per_worker: bool,
+    late: Late,
+    on_error: Literal["fail"],
+    outputs: None,
+    timestamps: bool,
+    name: str | None,
+    version: str | None,
+) -> ModelSpec:
+    """Check the arguments of `@app.model` and what it stands on.
+
+    Raises:
+        ConfigError: An argument is of a wrong type or value, or `target` is no model.
+    """
+    _check_target(target)
+    named = _name(target, name)
+    owner = f"model {named!r}"
+    if not isinstance(source, Topic):
+        raise _check.refusal(
+            f"{owner} source", source, "is not a Topic", 'write source=Topic("readings", fields=["ax"])'
+        )
+    if not isinstance(window, HoppingWindow):
+        fix = 'write window=HoppingWindow("10s", hop="1s", grace="5s")'
+        raise _check.refusal(f"{owner} window", window, "is not a window", fix)
+    _check.choice(f"{owner} on_error", on_error, ("fail",))
+    if outputs is not None:
+        fix = "leave it out, and return a dict of one list or array per field from predict"
+        raise _check.refusal(f"{owner} outputs", outputs, "is not accepted", fix)
+    spec = ModelSpec(
+        target=target,
+        name=named,
+        version=None if version is None else _check.text(f"{owner} version", version, fix='write "3"'),
+        source=source,
+        window=window,
+        sink=_check.name(f"{owner} sink", sink, fix='write the name of a topic: sink="results"'),
+        max_batch=_check.count(f"{owner} max_batch", max_batch, most=_MOST_WINDOWS),
+        workers=_check.count(f"{owner} workers", workers, most=_MOST_WORKERS),
+        per_worker=_check.flag(f"{owner} per_worker", per_worker),
+        late=_check.choice(f"{owner} late", late, get_args(Late)),
+        timestamps=_check.flag(f"{owner} timestamps", timestamps),
+    )
+    if spec.per_worker and not isinstance(target, type):
+        fix = "write a class, or leave per_worker out"
+        raise _check.refusal(f"{owner} per_worker", True, "needs a class to make instances of", fix)
+    return spec
+
+
+def _name(target: Callable[..., Any], name: str | None) -> str:
+    given = getattr(target, "__name__", None) if name is None else name
+    if name is None and not isinstance(given, str):
+        raise _check.refusal(
+            "@app.model name", name, "and the model has no __name__", 'write name="activity"'
+        )
+    return _check.name("@app.model name", given, longest=_LONGEST_NAME, fix='write name="activity"')
+
+
+def _check_target(target: object) -> None:
+    fix = "decorate a function predict(batch), or a class with a method predict(self, batch)"
+    if isinstance(target, type):
+        if not callable(getattr(target, "predict", None)):
+            raise _check.refusal("@app.model on", target, "has no method predict", fix)
+        if not _takes(target, 0):
+            problem = "needs arguments to be made"
+            raise _check.refusal(
+                "@app.model on", target, problem, "give __init__ defaults, or use load(self)"
+            )
+        for method, arguments in _METHODS.items():
+            _check_method(target, method, arguments)
+    elif not callable(target):
+        raise _check.refusal("@app.model on", target, "is neither a function nor a class", fix)
+    else:
+        _check_callable(target, target, 1, "predict(batch)")
+
+
+def _check_method(target: type, method: str, arguments: int) -> None:
+    function = getattr(target, method, None)
+    if function is None:
+        return
+    bound = isinstance(inspect.getattr_static(target, method), staticmethod | classmethod)
+    form = f"{method}(self, batch)" if arguments else f"{method}(self)"
+    _check_callable(target, function, arguments + (not bound), form)
+
+
+def _check_callable(target: object, function: Callable[..., Any], arguments: int, form: str) -> None:
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise _check.refusal("@app.model on", target, f"{form} is async", f"write it as def {form}")
+    if not callable(function) or not _takes(function, arguments):
+        problem = f"cannot be called as {form}"
+        raise _check.refusal("@app.model on", target, problem, f"write it as def {form}")
+
+
+def _takes(function: Callable[..., Any], arguments: int) -> bool:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        # Some callables written in C tell nothing; calling them will.
+        return True
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError:
+        return False
+    return True

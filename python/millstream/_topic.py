@@ -1,0 +1,95 @@
+"""Topic: where the readings are and how a record becomes an event."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal
+
+from millstream import _check
+from millstream._durations import Duration, canonical
+
+TimestampUnit = Literal["ms", "s", "us", "ns", "rfc3339"]
+
+_UNITS: tuple[TimestampUnit, ...] = ("ms", "s", "us", "ns", "rfc3339")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A Kafka topic as the source of a model. Making one touches no network.
+
+    A record that does not fit the declaration goes to the dead-letter topic, with the reason.
+
+    Args:
+        name: The topic.
+        key: JSON field that holds the key of an event (a string or an integer). None takes the record's key.
+            On a topic of several partitions the key must decide the partition.
+        timestamp: JSON field that holds the event time. None takes the record's timestamp.
+        timestamp_unit: `"ms"`, `"s"`, `"us"`, `"ns"` since the epoch, or `"rfc3339"` text. None means ms, and
+            has the first records checked for a unit that is plainly another one.
+        fields: JSON fields that make up the features, float64 each, in this order; nested ones by dotted
+            path. Numbers and booleans are taken, quoted numbers are not.
+        missing: `"dead_letter"`: an absent or null field makes the record a dead letter; `"nan"`: it is NaN.
+        format: `"json"`.
+        idle_timeout: A partition that is caught up and quiet for this long closes the windows that its events
+            are waiting in. `"auto"`: 30 s, and off where the topic is a sink of the same app. None: off.
+        max_future: An event further ahead of its record's timestamp is a dead letter. None: off.
+        scattered: True says that a key may appear in several partitions, and that windows per partition are
+            what is meant.
+
+    Raises:
+        ConfigError: An argument is of a wrong type or value.
+    """
+
+    name: str
+    _: KW_ONLY
+    key: str | None = None
+    timestamp: str | None = None
+    timestamp_unit: TimestampUnit | None = None
+    fields: Sequence[str] = ()
+    missing: Literal["dead_letter", "nan"] = "dead_letter"
+    format: Literal["json"] = "json"
+    idle_timeout: Duration | Literal["auto"] | None = "auto"
+    max_future: Duration | None = "1h"
+    scattered: bool = False
+
+    def __post_init__(self) -> None:
+        _check.name("Topic name", self.name, fix='write the name of a Kafka topic: Topic("readings")')
+        owner = f"Topic({self.name!r})"
+        if self.key is not None:
+            _check.field_path(f"{owner} key", self.key)
+        if self.timestamp is not None:
+            _check.field_path(f"{owner} timestamp", self.timestamp)
+        self._check_unit(f"{owner} timestamp_unit")
+        self._set("fields", _field_names(f"{owner} fields", self.fields))
+        _check.choice(f"{owner} missing", self.missing, ("dead_letter", "nan"))
+        _check.choice(f"{owner} format", self.format, ("json",))
+        if self.idle_timeout is not None and self.idle_timeout != "auto":
+            self._set("idle_timeout", canonical(f"{owner} idle_timeout", self.idle_timeout))
+        if self.max_future is not None:
+            self._set("max_future", canonical(f"{owner} max_future", self.max_future, least=0))
+        _check.flag(f"{owner} scattered", self.scattered)
+
+    def _check_unit(self, setting: str) -> None:
+        if self.timestamp_unit is None:
+            return
+        _check.choice(setting, self.timestamp_unit, _UNITS)
+        if self.timestamp is None:
+            raise _check.refusal(
+                setting,
+                self.timestamp_unit,
+                "has no field to apply to: record timestamps are always ms",
+                'name the field, timestamp="ts", or leave the unit out',
+            )
+
+    def _set(self, attribute: str, value: Any) -> None:
+        object.__setattr__(self, attribute, value)
+
+
+def _field_names(setting: str, value: object) -> tuple[str, ...]:
+    fix = 'write a list of JSON field names: fields=["ax", "ay"]'
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise _check.refusal(setting, value, "is not a list of names", fix)
+    names = tuple(_check.field_path(f"{setting}[{i}]", field) for i, field in enumerate(value))
+    twice = sorted({field for field in names if names.count(field) > 1})
+    if twice:
+        raise _check.refusal(setting, value, f"names {twice[0]!r} twice", "name each field once")
+    return names

@@ -1,0 +1,24 @@
+"""The command `millstream`; each of its commands is imported when it is called."""
+
+from importlib import import_module
+
+import click
+
+_COMMANDS = {"demo": "millstream.cli.demo", "run": "millstream.cli.run"}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=_LazyGroup)
+@click.version_option(package_name="millstream")
+def main() -> None:
+    """Run your Python model on every window of a Kafka stream."""

@@ -1,0 +1,48 @@
+"""Finds the App that `module:app` on a command line means."""
+
+import importlib
+import os
+import sys
+
+from millstream import App, _check
+from millstream.cli._errors import Mistake
+
+
+def load_app(target: str) -> App:
+    """Import `module:app`, looking in the current directory first.
+
+    Args:
+        target: A module and the name of an App in it; both may be dotted.
+
+    Raises:
+        Mistake: There is no such module, or no App of that name in it. What the module itself raises while it
+            is imported passes.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise Mistake(f'{target!r} is no App; write module:app, as in "millstream run activity:app"')
+    if module_name.endswith(".py") or "/" in module_name:
+        module = os.path.basename(module_name).removesuffix(".py")
+        raise Mistake(f"{module_name!r} is a file; write its module: {module}:{attribute}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    found: object = _import(module_name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise Mistake(f"module {module_name!r} has no {attribute!r}; name the App after the colon")
+        found = getattr(found, part)
+    if not isinstance(found, App):
+        raise Mistake(f"{target!r} is {_check.kind(found)}, not an App; name the App after the colon")
+    return found
+
+
+def _import(module_name: str) -> object:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # A missing import of the module's own is not a mistake on the command line.
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            raise Mistake(
+                f"there is no module {module_name!r} in {os.getcwd()} or where Python is installed"
+            ) from None
+        raise

@@ -1,0 +1,47 @@
+"""Every exception Millstream raises of its own accord.
+
+    MillstreamError
+    ├── ConfigError (also a ValueError)
+    ├── KafkaError
+    ├── LostHistoryError
+    ├── FencedError
+    ├── ModelError
+    └── DecodeError
+
+An exception raised inside a model's own code is not wrapped: it leaves `App.run()` as it is.
+"""
+
+
+class MillstreamError(Exception):
+    """Base of all the classes below; catch it to tell Millstream's errors from a model's."""
+
+
+class ConfigError(MillstreamError, ValueError):
+    """A setting is wrong; the message names it, the value it was given and the fix.
+
+    Raised before anything is consumed.
+    """
+
+
+class KafkaError(MillstreamError):
+    """The brokers refused a request, or could not be used for as long as we may wait."""
+
+
+class LostHistoryError(MillstreamError):
+    """Records that are still needed are no longer in the log.
+
+    Deleted by retention, by compaction, or with a topic or group offsets that were made anew. Going on would
+    skip them in silence.
+    """
+
+
+class FencedError(MillstreamError):
+    """Another producer took over this one's transactional id; this process must not write any more."""
+
+
+class ModelError(MillstreamError):
+    """A model's result cannot be used: wrong number of rows, a reserved field name, no JSON value."""
+
+
+class DecodeError(MillstreamError):
+    """The records of a source contradict its declaration as a whole, such as a wrong timestamp unit."""

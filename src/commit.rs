@@ -1,0 +1,161 @@
+//! The sink stage of a lane: collects cuts and results by epoch, and commits what is complete, in order.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use crate::control::Control;
+use crate::encode::EncodedResult;
+use crate::epoch::{Cut, Ledger, Transaction};
+use crate::error::Result;
+use crate::metrics::Metrics;
+use crate::record::Headers;
+use crate::sink::{Outcome, Sink};
+
+/// How long an aborted transaction waits before it is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+const IDLE: Duration = Duration::from_millis(100);
+
+/// What the other threads of a lane tell its sink stage.
+#[derive(Debug)]
+pub enum ToSink {
+    /// An assignment begins.
+    Assigned(u64),
+    /// An epoch was cut.
+    Cut(Cut),
+    /// Windows were predicted.
+    Predicted(Vec<EncodedResult>),
+    /// Assignments end: finish or drop what is queued of them, then say so.
+    Revoked(Vec<u64>, Sender<()>),
+}
+
+/// The newest commit of each assignment: (epoch, offset). The ingest thread looks at it.
+#[derive(Clone, Debug, Default)]
+pub struct Board {
+    commits: Arc<Mutex<HashMap<u64, (u64, i64)>>>,
+}
+
+impl Board {
+    /// The newest commit of an assignment.
+    pub fn get(&self, assignment: u64) -> Option<(u64, i64)> {
+        self.lock().get(&assignment).copied()
+    }
+
+    fn set(&self, assignment: u64, epoch: u64, offset: i64) {
+        self.lock().insert(assignment, (epoch, offset));
+    }
+
+    fn forget(&self, assignments: &[u64]) {
+        self.lock().retain(|assignment, _| !assignments.contains(assignment));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, (u64, i64)>> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Commits the epochs of one lane.
+#[derive(Debug)]
+pub struct SinkStage<K> {
+    sink: K,
+    ledger: Ledger,
+    /// A transaction that was aborted and is to be tried again.
+    aborted: Option<Transaction>,
+    board: Board,
+    metrics: Arc<Metrics>,
+}
+
+impl<K: Sink> SinkStage<K> {
+    /// A stage that commits to `sink`.
+    pub fn new(sink: K, board: Board, metrics: Arc<Metrics>) -> Self {
+        Self { sink, ledger: Ledger::new(), aborted: None, board, metrics }
+    }
+
+    /// The sink.
+    pub fn sink(&self) -> &K {
+        &self.sink
+    }
+
+    /// Takes a message in.
+    pub fn take(&mut self, message: ToSink) {
+        match message {
+            ToSink::Assigned(assignment) => self.ledger.assign(assignment),
+            ToSink::Cut(cut) => self.ledger.cut(cut),
+            ToSink::Predicted(results) => self.ledger.results(results),
+            ToSink::Revoked(assignments, done) => {
+                let queued = self.ledger.revoke(&assignments);
+                let aborted = self.aborted.as_mut().map_or(0, |aborted| aborted.drop_assignments(&assignments));
+                self.metrics.inflight.release(queued + aborted);
+                self.board.forget(&assignments);
+                // The ingest thread may have given up waiting.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Commits what is complete. True when something was committed.
+    pub fn commit(&mut self) -> Result<bool> {
+        let transaction = self.aborted.take().filter(|aborted| !aborted.is_empty());
+        let transaction = transaction.unwrap_or_else(|| self.ledger.take());
+        if transaction.is_empty() {
+            return Ok(false);
+        }
+        match self.sink.commit(&transaction)? {
+            Outcome::Committed => {
+                self.committed(&transaction);
+                Ok(true)
+            }
+            Outcome::Aborted => {
+                self.metrics.transactions_aborted.add(1);
+                self.aborted = Some(transaction);
+                Ok(false)
+            }
+        }
+    }
+
+    fn committed(&self, transaction: &Transaction) {
+        let mut produced = vec![0_u64; self.metrics.models.len()];
+        for part in &transaction.parts {
+            self.board.set(part.assignment, part.last_epoch, part.offset);
+            self.metrics.inflight.release(part.bytes);
+            self.metrics.epochs.add(part.epochs);
+            for record in &part.records {
+                if let Headers::Result { model, .. } = record.headers {
+                    produced[model] += 1;
+                }
+            }
+        }
+        for (model, produced) in self.metrics.models.iter().zip(produced) {
+            model.windows_produced.add(produced);
+        }
+        self.metrics.transactions.add(1);
+    }
+
+    /// The body of the sink thread: until every sender is gone, then one last commit.
+    pub fn run(mut self, messages: &Receiver<ToSink>, control: &Control) -> Result<()> {
+        loop {
+            let wait = if self.aborted.is_some() { RETRY } else { IDLE };
+            let ended = match messages.recv_timeout(wait) {
+                Ok(message) => {
+                    self.take(message);
+                    // Whatever is there goes into the same transaction.
+                    for message in messages.try_iter() {
+                        self.take(message);
+                    }
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if control.aborting() {
+                return Ok(());
+            }
+            let progress = self.commit()?;
+            if ended && !progress && self.aborted.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Identities that outlive a run: of a model, of a window, of the rules that decide which records are events.
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+use std::hash::Hasher;
+
+use super::{Format, Missing, ModelConfig, Plan, SourceConfig};
+use crate::time::Millis;
+
+/// A hash over parts that cannot run into each other. Stable across versions and machines.
+struct Identity(SipHasher24);
+
+impl Identity {
+    fn new(kind: &str) -> Self {
+        Self(SipHasher24::new()).text(kind)
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.write(&(bytes.len() as u64).to_le_bytes());
+        self.0.write(bytes);
+        self
+    }
+
+    fn text(self, text: &str) -> Self {
+        self.bytes(text.as_bytes())
+    }
+
+    fn number(mut self, number: i64) -> Self {
+        self.0.write(&number.to_le_bytes());
+        self
+    }
+
+    fn option(self, value: Option<&str>) -> Self {
+        match value {
+            None => self.number(0),
+            Some(text) => self.number(1).text(text),
+        }
+    }
+
+    fn finish(&self) -> [u8; 16] {
+        self.0.finish128().as_bytes()
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [DIGITS[(b >> 4) as usize] as char, DIGITS[(b & 15) as usize] as char]).collect()
+}
+
+impl Plan {
+    /// The fingerprint of a model: name, version, source, size, hop, offset and grace.
+    pub fn fingerprint(&self, model: &ModelConfig) -> [u8; 16] {
+        Identity::new("model")
+            .text(&model.name)
+            .option(model.version.as_deref())
+            .text(&self.sources[model.source].topic)
+            .number(model.size_ms)
+            .number(model.hop_ms)
+            .number(model.offset_ms)
+            .number(model.grace_ms)
+            .finish()
+    }
+
+    /// The identity of a window: the same whoever computes it, and whenever.
+    pub fn window_id(
+        &self,
+        fingerprint: &[u8; 16],
+        partition: i32,
+        key: &[u8],
+        start: Millis,
+        end: Millis,
+    ) -> [u8; 16] {
+        Identity::new("window")
+            .text(&self.name)
+            .bytes(fingerprint)
+            .number(i64::from(partition))
+            .bytes(key)
+            .number(start)
+            .number(end)
+            .finish()
+    }
+}
+
+impl SourceConfig {
+    /// What decides whether a record is an event: a live run and a replay must judge alike.
+    pub fn validity(&self) -> String {
+        let mut hash = Identity::new("validity").option(self.key.as_deref()).number(self.fields.len() as i64);
+        for field in &self.fields {
+            hash = hash.text(field);
+        }
+        let Format::Json = self.format;
+        let hash = hash
+            .number(i64::from(self.missing == Missing::Nan))
+            .number(self.max_future_ms.unwrap_or(-1))
+            .text("json");
+        hex(&hash.finish()[..8])
+    }
+
+    /// What decides an event's time: the domain in which the clock lives.
+    pub fn time_rule(&self) -> String {
+        let unit = self.timestamp_unit.unwrap_or_default().name();
+        let hash = Identity::new("time").option(self.timestamp.as_deref());
+        let hash = if self.timestamp.is_some() { hash.text(unit) } else { hash };
+        hex(&hash.finish()[..8])
+    }
+}

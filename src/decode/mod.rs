@@ -1,0 +1,127 @@
+//! Record bytes to an event: key, event time and the declared fields as one row. A pure function of the record,
+//! since a replay must judge as the live run did.
+
+mod json;
+mod limits;
+mod reason;
+mod timestamp;
+
+pub use reason::{Reason, Rejected};
+
+use crate::config::{Missing, SourceConfig, TimestampUnit};
+use crate::record::RawRecord;
+use crate::time::{MAX_TIME, Millis};
+use json::{JsonDecoder, Scalar};
+
+/// Values above it are not looked into.
+pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
+
+/// An event of a source.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Event<'a> {
+    /// The key's bytes.
+    pub key: &'a [u8],
+    /// The event time.
+    pub time: Millis,
+    /// The declared fields, in order.
+    pub row: &'a [f64],
+}
+
+/// How values are encoded; JSON is the first arm.
+#[derive(Debug)]
+enum Format {
+    Json(JsonDecoder),
+}
+
+/// Decodes the records of one source.
+#[derive(Debug)]
+pub struct Decoder {
+    format: Format,
+    fields: Vec<String>,
+    key: Option<String>,
+    timestamp: Option<String>,
+    unit: TimestampUnit,
+    missing_is_nan: bool,
+    max_future: Option<Millis>,
+    row: Vec<f64>,
+}
+
+impl Decoder {
+    /// A decoder for the records of `source`.
+    pub fn new(source: &SourceConfig) -> Self {
+        let (key, timestamp) = (source.key.as_deref(), source.timestamp.as_deref());
+        let missing_is_nan = source.missing == Missing::Nan;
+        Self {
+            format: Format::Json(JsonDecoder::new(key, timestamp, &source.fields, missing_is_nan)),
+            fields: source.fields.clone(),
+            key: source.key.clone(),
+            timestamp: source.timestamp.clone(),
+            unit: source.timestamp_unit.unwrap_or_default(),
+            missing_is_nan,
+            max_future: source.max_future_ms,
+            row: Vec::with_capacity(source.fields.len()),
+        }
+    }
+
+    /// Decodes one record: its event, or why it is none. Checked in this order: size, depth, syntax, key,
+    /// event time, fields, future guard.
+    pub fn decode<'a>(&'a mut self, record: &RawRecord<'a>) -> Result<Event<'a>, Rejected> {
+        let Some(value) = record.value else {
+            return Err(Rejected::new(Reason::NotJson, "the value is null"));
+        };
+        limits::check(value)?;
+        let Format::Json(json) = &mut self.format;
+        json.parse(value)?;
+        if self.key.is_none() && record.key.is_none() {
+            return Err(Rejected::new(Reason::MissingKey, "the record has no key"));
+        }
+        json.check_key(self.key.as_deref())?;
+        let (time, own_time) = match &self.timestamp {
+            None => {
+                let time = record.timestamp.ok_or_else(|| {
+                    Rejected::new(Reason::BadTimestamp, "the record has no timestamp, and no field is declared")
+                })?;
+                (time, false)
+            }
+            Some(field) => (timestamp::read(json.time(), json.time_text(), self.unit, field)?, true),
+        };
+        if !(-MAX_TIME..=MAX_TIME).contains(&time) {
+            let detail = format!("event time {time} ms is beyond +-{MAX_TIME} ms");
+            return Err(Rejected::new(Reason::BadTimestamp, detail).at(time));
+        }
+        self.row.clear();
+        for (index, field) in self.fields.iter().enumerate() {
+            self.row.push(number(json.field(index), field, self.missing_is_nan)?);
+        }
+        if let (true, Some(ahead), Some(stamped)) = (own_time, self.max_future, record.timestamp)
+            && time > stamped.saturating_add(ahead)
+        {
+            let detail = format!(
+                "event time {time} ms is {} ms ahead of the record's timestamp {stamped} ms; max_future is {ahead} ms",
+                time - stamped
+            );
+            return Err(Rejected::new(Reason::FutureTimestamp, detail).at(time));
+        }
+        let key = if self.key.is_some() { json.key() } else { record.key.unwrap_or_default() };
+        Ok(Event { key, time, row: &self.row })
+    }
+}
+
+fn number(value: Scalar, field: &str, missing_is_nan: bool) -> Result<f64, Rejected> {
+    match value {
+        Scalar::Int(value) => Ok(value as f64),
+        Scalar::Unsigned(value) => Ok(value as f64),
+        Scalar::Float(value) => Ok(value),
+        Scalar::Bool(value) => Ok(f64::from(u8::from(value))),
+        Scalar::Missing | Scalar::Null if missing_is_nan => Ok(f64::NAN),
+        Scalar::Missing => Err(Rejected::new(Reason::MissingField, format!("field {field:?} is absent"))),
+        Scalar::Null => Err(Rejected::new(Reason::MissingField, format!("field {field:?} is null"))),
+        Scalar::Text => Err(Rejected::new(Reason::BadType, format!("field {field:?} is a string, not a number"))),
+        Scalar::Wrong(kind) => {
+            Err(Rejected::new(Reason::BadType, format!("field {field:?} is {kind}, not a number")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

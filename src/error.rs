@@ -1,0 +1,55 @@
+//! The one error type of the crate. It knows nothing of Python: `python/error.rs` maps each kind to one class.
+
+use std::fmt;
+
+/// What went wrong, by who has to act on it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting, or a combination of settings, that cannot work.
+    #[error("{0}")]
+    Config(String),
+    /// The cluster refused something or could not be reached.
+    #[error("{0}")]
+    Kafka(String),
+    /// The history that the windows need is no longer there, or is not ours.
+    #[error("{0}")]
+    LostHistory(String),
+    /// Another member has taken over this one's identity.
+    #[error("{0}")]
+    Fenced(String),
+    /// The model did something that its contract does not allow.
+    #[error("{0}")]
+    Model(String),
+    /// The model raised: the exception itself, untouched.
+    #[error("model {model} raised: {cause}")]
+    ModelRaised {
+        /// The name of the model.
+        model: String,
+        /// The exception.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A thread of ours ended in a way that it must not.
+    #[error("internal error in {thread}: {what}. This is a bug in millstream; please report it")]
+    Internal {
+        /// The name of the thread.
+        thread: String,
+        /// The message of the panic.
+        what: String,
+    },
+}
+
+impl Error {
+    /// A setting that cannot work.
+    pub fn config(message: impl fmt::Display) -> Self {
+        Self::Config(message.to_string())
+    }
+
+    /// A model that broke its contract.
+    pub fn model(message: impl fmt::Display) -> Self {
+        Self::Model(message.to_string())
+    }
+}
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,269 @@
+//! The ingest stage of a lane: takes records, hands out batches, cuts epochs, follows the assignment. It never runs a
+//! model and never waits for one: above the in-flight limit it pauses the partitions and goes on polling.
+
+mod assignment;
+mod until;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::commit::{Board, ToSink};
+use crate::config::Plan;
+use crate::control::Control;
+use crate::epoch::Cut;
+use crate::error::Result;
+use crate::lane::{Lane, Restoring, Standing};
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::predict::Job;
+use crate::record::TopicPartition;
+use crate::source::Source;
+use crate::time::{Millis, Now};
+use assignment::{Slot, SlotState};
+pub use until::Until;
+
+/// How long a poll waits for a full batch of records.
+const POLL: Duration = Duration::from_millis(5);
+const LATENESS_MS: Millis = 60_000;
+
+/// Where a restore runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restore {
+    /// On a thread of its own, while the group is served.
+    Thread,
+    /// At once, on the thread that asks.
+    Inline,
+}
+
+/// The parts of a lane that the ingest stage speaks to.
+#[derive(Debug)]
+pub struct Links {
+    /// Jobs of each model.
+    pub jobs: Vec<Sender<Job>>,
+    /// The sink stage.
+    pub sink: Sender<ToSink>,
+    /// What it has committed.
+    pub board: Board,
+}
+
+/// Drives one lane.
+#[derive(Debug)]
+pub struct Ingest<S: Source> {
+    plan: Arc<Plan>,
+    metrics: Arc<Metrics>,
+    log: Log,
+    control: Control,
+    source: S,
+    lane: Lane,
+    links: Links,
+    /// A batch that its pool had no room for after all.
+    held: Vec<Option<Job>>,
+    /// Cuts that the sink stage had no room for: none is made while one waits.
+    cuts: VecDeque<Cut>,
+    slots: Vec<Option<Slot>>,
+    assignments: u64,
+    assigned_once: bool,
+    restore: Restore,
+    restorers: Vec<JoinHandle<()>>,
+    /// State read back at once, and on a restore thread.
+    read_back: VecDeque<Restored>,
+    restored: (Sender<Restored>, Receiver<Restored>),
+    paused: bool,
+    cut_at: Option<Millis>,
+    warned_at: Option<Millis>,
+    until: Option<Until>,
+}
+
+/// State that has been read back for an assignment.
+type Restored = (u64, Result<Restoring>);
+
+impl<S: Source> Ingest<S> {
+    /// A stage that reads `source`.
+    pub fn new(
+        plan: Arc<Plan>,
+        metrics: Arc<Metrics>,
+        control: Control,
+        source: S,
+        lane: Lane,
+        links: Links,
+        restore: Restore,
+    ) -> Self {
+        let log = lane.log().clone();
+        let held = links.jobs.iter().map(|_| None).collect();
+        Self {
+            plan,
+            metrics,
+            log,
+            control,
+            source,
+            lane,
+            links,
+            held,
+            cuts: VecDeque::new(),
+            slots: Vec::new(),
+            assignments: 0,
+            assigned_once: false,
+            restore,
+            restorers: Vec::new(),
+            read_back: VecDeque::new(),
+            restored: bounded(64),
+            paused: false,
+            cut_at: None,
+            warned_at: None,
+            until: None,
+        }
+    }
+
+    /// From now on, the run ends when this is reached.
+    pub fn run_until(&mut self, until: Until) {
+        self.until = Some(until);
+        self.cut_at = None;
+    }
+
+    /// The highest clock of all partitions.
+    pub fn latest_clock(&self) -> Millis {
+        self.lane.latest_clock()
+    }
+
+    /// One round: records, assignment, batches, epochs. True when everything that was asked for is done.
+    pub fn step(&mut self, now: Now) -> Result<bool> {
+        let lane = &mut self.lane;
+        self.source.poll(POLL, &mut |index, record| lane.ingest(index, &record, now))?;
+        self.follow_assignment(now)?;
+        self.dispatch();
+        self.backpressure(now)?;
+        self.send_cuts();
+        let due = self.cut_at.is_none_or(|at| now.mono - at >= self.plan.epoch_ms);
+        if !due {
+            return Ok(false);
+        }
+        self.cut_at = Some(now.mono);
+        self.end_epoch(now)?;
+        self.lane.publish();
+        if self.warned_at.is_none_or(|at| now.mono - at >= LATENESS_MS) {
+            self.warned_at = Some(now.mono);
+            self.lane.warn_of_lateness();
+        }
+        self.reached_end(now)
+    }
+
+    /// The last act of a run: what has closed so far becomes an epoch, so that one commit can take it.
+    pub fn finish(&mut self, now: Now) -> Result<()> {
+        for index in 0..self.slots.len() {
+            if let Some(standing) = self.standing(index)? {
+                let cut = self.lane.cut(index, standing, true, now);
+                self.cuts.extend(cut);
+            }
+        }
+        self.lane.publish();
+        for cut in self.cuts.drain(..) {
+            // The sink stage ends only after this thread, or with the run.
+            let _ = self.links.sink.send_timeout(ToSink::Cut(cut), Duration::from_secs(1));
+        }
+        Ok(())
+    }
+
+    /// Gives up the ends of all channels, waits for restores, and hands back the source.
+    pub fn into_source(self) -> S {
+        for restorer in self.restorers {
+            // A panic has been caught and told by the guard.
+            let _ = restorer.join();
+        }
+        self.source
+    }
+
+    /// Hands closed windows to the pools as long as they have room.
+    fn dispatch(&mut self) {
+        for model in 0..self.links.jobs.len() {
+            loop {
+                let jobs = &self.links.jobs[model];
+                let job = match self.held[model].take() {
+                    Some(job) => job,
+                    None if jobs.is_full() => break,
+                    None => match self.lane.batch(model) {
+                        Some(batch) => Job { batch, reply: self.links.sink.clone() },
+                        None => break,
+                    },
+                };
+                match jobs.try_send(job) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(job)) => {
+                        self.held[model] = Some(job);
+                        break;
+                    }
+                    // The workers have ended, and have said why.
+                    Err(TrySendError::Disconnected(_)) => break,
+                }
+            }
+        }
+    }
+
+    fn backpressure(&mut self, now: Now) -> Result<()> {
+        let (inflight, limit) = (self.metrics.inflight.get(), self.plan.max_inflight_bytes);
+        let pause = if self.paused { inflight > limit / 2 } else { inflight > limit };
+        if pause != self.paused {
+            self.paused = pause;
+            self.metrics.paused.store(pause, Ordering::Relaxed);
+            self.source.pause(pause)?;
+            let text = if pause { "paused" } else { "resumed" };
+            self.log.info(
+                "ingest",
+                format!("consumption {text}: {inflight} bytes in flight, max_inflight_bytes is {limit}"),
+            );
+        }
+        if self.paused {
+            self.lane.not_idle(now);
+        }
+        Ok(())
+    }
+
+    /// Ends the epochs that are due, and lets the clocks of idle partitions rise.
+    fn end_epoch(&mut self, now: Now) -> Result<()> {
+        if !self.cuts.is_empty() {
+            return Ok(());
+        }
+        for index in 0..self.slots.len() {
+            let Some(standing) = self.standing(index)? else { continue };
+            // What a run until the end has to commit is settled once a partition has reached it.
+            let settled = self.until.as_ref().is_some_and(|until| until.settled(self.slots[index].as_ref()));
+            let idle = if settled { None } else { self.lane.idle(index, standing, now) };
+            let cut = idle.or_else(|| self.lane.cut(index, standing, false, now));
+            self.cuts.extend(cut);
+        }
+        self.send_cuts();
+        Ok(())
+    }
+
+    fn send_cuts(&mut self) {
+        while let Some(cut) = self.cuts.pop_front() {
+            if let Err(TrySendError::Full(ToSink::Cut(cut))) = self.links.sink.try_send(ToSink::Cut(cut)) {
+                self.cuts.push_front(cut);
+                break;
+            }
+        }
+    }
+
+    /// How far a partition has been read, once everything in hand is processed. None where it is not live.
+    fn standing(&mut self, index: usize) -> Result<Option<Standing>> {
+        let Some(slot) = self.slots[index].as_ref().filter(|slot| slot.state == SlotState::Live) else {
+            return Ok(None);
+        };
+        let position = self.source.position(&slot.id)?;
+        let reached = position.position.unwrap_or(slot.start.next).max(slot.start.next);
+        let caught_up = position.end.is_some_and(|end| reached >= end);
+        Ok(Some(Standing { end: position.end, caught_up }))
+    }
+
+    fn live(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| slot.as_ref().map(|slot| (index, slot)))
+    }
+
+    fn index_of(&self, id: &TopicPartition) -> Option<usize> {
+        self.live().find(|(_, slot)| slot.id == *id).map(|(index, _)| index)
+    }
+}

@@ -1,0 +1,125 @@
+//! Two mistakes that would not show until much later, looked for in the first records: a timestamp unit that is not
+//! the one meant, and a key field that does not decide the partition.
+
+use std::collections::HashMap;
+
+use crate::config::SourceConfig;
+use crate::error::{Error, Result};
+use crate::record::{RawRecord, TopicPartition};
+use crate::time::Millis;
+
+const PROBED: u32 = 100;
+const FAR: Millis = 20 * 366 * 24 * 3_600_000;
+/// Distinct keys watched per source.
+const WATCHED_KEYS: usize = 10_000;
+
+/// Watches the first records of a fresh group where no timestamp unit is stated.
+#[derive(Debug)]
+pub(super) struct UnitProbe {
+    topic: String,
+    field: Option<String>,
+    open: bool,
+    seen: u32,
+}
+
+impl UnitProbe {
+    pub(super) fn new(source: &SourceConfig) -> Self {
+        let field = source.timestamp.clone().filter(|_| source.timestamp_unit.is_none());
+        Self { topic: source.topic.clone(), open: field.is_some(), field, seen: 0 }
+    }
+
+    /// A group that has committed anything is not fresh.
+    pub(super) fn close(&mut self) {
+        self.open = false;
+    }
+
+    /// Whether what it has seen so far would stop the run if it went on like that: nothing may be committed yet.
+    pub(super) fn suspects(&self) -> bool {
+        self.open && self.seen > 0
+    }
+
+    /// Looks at the event time of a decoded record.
+    #[inline]
+    pub(super) fn see(&mut self, time: Millis, stamped: Option<Millis>) -> Result<()> {
+        if !self.open {
+            return Ok(());
+        }
+        self.look(time, stamped)
+    }
+
+    fn look(&mut self, time: Millis, stamped: Option<Millis>) -> Result<()> {
+        let Some(stamped) = stamped else {
+            self.open = false;
+            return Ok(());
+        };
+        if time.saturating_sub(stamped).saturating_abs() <= FAR {
+            self.open = false;
+            return Ok(());
+        }
+        self.seen += 1;
+        if self.seen < PROBED {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "topic {:?}: each of the first {PROBED} records has an event time in field {:?}, read as milliseconds, that \
+             is more than 20 years from its record timestamp (the last one: {time} ms against {stamped} ms). State the \
+             unit: Topic(timestamp_unit=\"s\" | \"us\" | \"ns\" | \"rfc3339\"), or \"ms\" if that is what is meant. \
+             Nothing has been committed",
+            self.topic,
+            self.field.as_deref().unwrap_or_default(),
+        )))
+    }
+}
+
+/// Watches that a key field decides the partition.
+#[derive(Debug)]
+pub(super) struct KeyGuard {
+    field: Option<String>,
+    seen: HashMap<Box<[u8]>, i32>,
+}
+
+impl KeyGuard {
+    pub(super) fn new(source: &SourceConfig) -> Self {
+        Self { field: source.key.clone().filter(|_| !source.scattered), seen: HashMap::new() }
+    }
+
+    /// A topic of one partition needs no watching.
+    pub(super) fn close(&mut self) {
+        self.field = None;
+    }
+
+    /// Looks at the key of an event.
+    #[inline]
+    pub(super) fn see(&mut self, key: &[u8], record: &RawRecord<'_>, partition: &TopicPartition) -> Result<()> {
+        if self.field.is_none() {
+            return Ok(());
+        }
+        self.look(key, record, partition)
+    }
+
+    fn look(&mut self, key: &[u8], record: &RawRecord<'_>, id: &TopicPartition) -> Result<()> {
+        let field = self.field.as_deref().unwrap_or_default();
+        let fix = "Windows are per partition, so one key's events must be in one. Produce the topic with this key as \
+                   the record key, or say Topic(scattered=True) if windows per partition are meant";
+        let shown = String::from_utf8_lossy(key).into_owned();
+        if record.key.is_none() {
+            return Err(Error::config(format!(
+                "{id}: the record at offset {} has no key, so field {field:?} ({shown:?}) does not decide the \
+                 partition. {fix}",
+                record.offset
+            )));
+        }
+        match self.seen.get(key) {
+            Some(other) if *other != id.partition => Err(Error::config(format!(
+                "topic {:?}: key {shown:?} of field {field:?} is in partitions {other} and {}. {fix}",
+                id.topic, id.partition
+            ))),
+            Some(_) => Ok(()),
+            None if self.seen.len() < WATCHED_KEYS => {
+                self.seen.insert(Box::from(key), id.partition);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}

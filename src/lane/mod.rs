@@ -1,0 +1,283 @@
+//! One lane: the state of all partitions of one group member. Records go in, closed windows come out as batches,
+//! and cuts say what may be committed. It reads no clock, knows no client and starts no thread.
+
+mod cut;
+mod guard;
+mod lateness;
+mod partition;
+mod start;
+
+use std::sync::Arc;
+
+pub use cut::Standing;
+pub use start::{Restoring, StartPoint};
+
+use crate::batch::{Batch, WindowMeta};
+use crate::config::{Late, Plan};
+use crate::decode::{Decoder, Rejected};
+use crate::error::Result;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::record::{Headers, Key, OutRecord, RawRecord, Stream};
+use crate::time::{BEFORE_ALL, Millis, Now};
+use crate::window::{Columns, Missed};
+use guard::{KeyGuard, UnitProbe};
+use partition::Partition;
+
+/// Bytes that a closed window is counted as beyond its events: its identity and its result.
+const WINDOW_BYTES: usize = 512;
+
+/// Which outputs keep the partition of their input: those with as many partitions as the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routes {
+    /// Per model.
+    pub sinks: Vec<bool>,
+    /// Per source.
+    pub late: Vec<bool>,
+    /// Per source.
+    pub dead_letters: Vec<bool>,
+}
+
+impl Routes {
+    /// All outputs keep the partition.
+    pub fn keep_all(plan: &Plan) -> Self {
+        let sources = plan.sources.len();
+        Self { sinks: vec![true; plan.models.len()], late: vec![true; sources], dead_letters: vec![true; sources] }
+    }
+}
+
+/// What a source's partitions share.
+#[derive(Debug)]
+struct SourceState {
+    decoder: Decoder,
+    models: Vec<usize>,
+    probe: UnitProbe,
+    keys: KeyGuard,
+}
+
+/// The state of one group member.
+#[derive(Debug)]
+pub struct Lane {
+    plan: Arc<Plan>,
+    metrics: Arc<Metrics>,
+    routes: Routes,
+    log: Log,
+    sources: Vec<SourceState>,
+    /// By the index under which their records come.
+    partitions: Vec<Option<Partition>>,
+    missed: Vec<Missed>,
+    /// Where the next batch of each model begins to look.
+    turn: Vec<usize>,
+    /// Per model: which fields of the row it reads; none is all of them.
+    picks: Vec<Option<Vec<usize>>>,
+}
+
+impl Lane {
+    /// A lane without partitions.
+    pub fn new(plan: Arc<Plan>, metrics: Arc<Metrics>, routes: Routes, log: Log) -> Self {
+        let sources = plan.sources.iter().enumerate().map(|(index, source)| SourceState {
+            decoder: Decoder::new(source),
+            models: plan.models_of(index),
+            probe: UnitProbe::new(source),
+            keys: KeyGuard::new(source),
+        });
+        let picks = plan.models.iter().map(|model| {
+            let fields = &plan.sources[model.source].fields;
+            let pick = model.fields.iter().filter_map(|name| fields.iter().position(|field| field == name)).collect();
+            (model.fields != *fields).then_some(pick)
+        });
+        Self {
+            sources: sources.collect(),
+            partitions: Vec::new(),
+            missed: Vec::new(),
+            turn: vec![0; plan.models.len()],
+            picks: picks.collect(),
+            plan,
+            metrics,
+            routes,
+            log,
+        }
+    }
+
+    /// Takes one record of the partition at `index`.
+    #[inline]
+    pub fn ingest(&mut self, index: usize, record: &RawRecord<'_>, now: Now) -> Result<()> {
+        let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else { return Ok(()) };
+        if record.offset < partition.next {
+            partition.below_expected += 1;
+            return Ok(());
+        }
+        partition.next = record.offset + 1;
+        partition.last_record = now.mono;
+        partition.consumed += 1;
+        let SourceState { decoder, probe, keys, .. } = &mut self.sources[partition.source];
+        match decoder.decode(record) {
+            Ok(event) => {
+                probe.see(event.time, record.timestamp)?;
+                keys.see(event.key, record, &partition.id)?;
+                let (windows, missed) = (&mut partition.windows, &mut self.missed);
+                let closed = windows.insert(event.key, event.time, event.row, record.offset, missed);
+                if closed.windows > 0 {
+                    partition.closed(closed, &self.metrics);
+                }
+                if !self.missed.is_empty() {
+                    self.late(index, record, now);
+                }
+            }
+            Err(rejected) => {
+                if let Some(time) = rejected.time {
+                    probe.see(time, record.timestamp)?;
+                }
+                self.dead_letter(index, record, &rejected, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closed windows of a model that wait for a batch.
+    pub fn ready(&self, model: usize) -> usize {
+        let source = self.plan.models[model].source;
+        let place = self.place_of(model);
+        let mine = self.partitions.iter().flatten().filter(|partition| partition.source == source);
+        mine.map(|partition| partition.windows.ready(place)).sum()
+    }
+
+    /// Gathers closed windows of a model into a batch: a wave that does not fit into one is split into equal parts.
+    pub fn batch(&mut self, model: usize) -> Option<Batch> {
+        let ready = self.ready(model);
+        if ready == 0 {
+            return None;
+        }
+        let config = &self.plan.models[model];
+        let mut wanted = ready.div_ceil(ready.div_ceil(config.max_batch));
+        let place = self.place_of(model);
+        let width = config.fields.len();
+        let mut batch = Batch { model, ..Batch::default() };
+        batch.windows.reserve_exact(wanted);
+        batch.row_splits.reserve_exact(wanted + 1);
+        batch.row_splits.push(0);
+        if config.timestamps {
+            batch.timestamps = Some(Vec::new());
+        }
+        let slots = self.partitions.len();
+        for step in 0..slots {
+            let index = (self.turn[model] + step) % slots;
+            let Some(partition) = self.partitions[index].as_mut() else { continue };
+            if partition.source != config.source || wanted == 0 {
+                continue;
+            }
+            let count = partition.windows.ready(place).min(wanted);
+            let events = partition.windows.ready_events(place, count);
+            batch.values.reserve_exact(events * width);
+            if let Some(times) = batch.timestamps.as_mut() {
+                times.reserve_exact(events);
+            }
+            let (assignment, number) = (partition.assignment, partition.id.partition);
+            let Batch { windows, values, row_splits, timestamps, .. } = &mut batch;
+            let mut columns = Columns { times: timestamps.as_mut(), values, pick: self.picks[model].as_deref() };
+            partition.windows.gather(place, count, &mut columns, |buffer, closed| {
+                let events = closed.range.len;
+                row_splits.push(row_splits.last().copied().unwrap_or(0) + events as i64);
+                windows.push(WindowMeta {
+                    assignment,
+                    epoch: closed.epoch,
+                    partition: number,
+                    key: buffer.name(closed.range.key),
+                    start: closed.range.start,
+                    end: closed.range.end,
+                    events,
+                });
+            });
+            wanted -= count;
+        }
+        self.turn[model] = (self.turn[model] + 1) % slots.max(1);
+        Some(batch)
+    }
+
+    /// The place of a model among those of its source.
+    fn place_of(&self, model: usize) -> usize {
+        let source = &self.sources[self.plan.models[model].source];
+        source.models.iter().position(|other| *other == model).unwrap_or(0)
+    }
+
+    /// Sends an event that came too late to the late topic, once per model that wants it.
+    fn late(&mut self, index: usize, record: &RawRecord<'_>, now: Now) {
+        let Some(partition) = self.partitions[index].as_mut() else { return };
+        let source = &self.sources[partition.source];
+        for missed in self.missed.drain(..) {
+            let model = &self.plan.models[source.models[missed.model]];
+            partition.late.see(&missed, model.size_ms);
+            if model.late == Late::Drop {
+                continue;
+            }
+            let windows = format!("{}/{}/{}", missed.first_start, missed.last_start, missed.count);
+            let mut headers = vec![
+                ("model", model.name.clone().into_bytes()),
+                ("windows-missed", windows.into_bytes()),
+                ("watermark", missed.watermark.to_string().into_bytes()),
+            ];
+            headers.extend(origin(partition, record));
+            let keep = self.routes.late[partition.source];
+            partition.output(copy(record, Stream::Late, keep.then_some(partition.id.partition), headers, now), &self.metrics);
+        }
+    }
+
+    fn dead_letter(&mut self, index: usize, record: &RawRecord<'_>, rejected: &Rejected, now: Now) {
+        let Some(partition) = self.partitions[index].as_mut() else { return };
+        self.metrics.sources[partition.source].dead_letter(rejected.reason);
+        let mut headers = vec![
+            ("reason", rejected.reason.code().as_bytes().to_vec()),
+            ("detail", rejected.detail.clone().into_bytes()),
+        ];
+        headers.extend(origin(partition, record));
+        let keep = self.routes.dead_letters[partition.source];
+        let output = copy(record, Stream::DeadLetter, keep.then_some(partition.id.partition), headers, now);
+        partition.output(output, &self.metrics);
+    }
+
+    /// The highest clock of all partitions.
+    pub fn latest_clock(&self) -> Millis {
+        self.partitions.iter().flatten().map(|partition| partition.windows.clock()).max().unwrap_or(BEFORE_ALL)
+    }
+
+    /// Adds up what partitions have counted since the last call, and says where they stand.
+    pub fn publish(&mut self) {
+        for partition in self.partitions.iter_mut().flatten() {
+            partition.publish(&self.sources[partition.source].models, &self.metrics);
+        }
+    }
+
+    /// Warns of models for which too much is late. To be called about once a minute.
+    pub fn warn_of_lateness(&mut self) {
+        for partition in self.partitions.iter_mut().flatten() {
+            let models = &self.sources[partition.source].models;
+            partition.late.warn(models, &self.plan, &partition.id, &self.log);
+        }
+    }
+}
+
+fn origin(partition: &Partition, record: &RawRecord<'_>) -> [(&'static str, Vec<u8>); 3] {
+    [
+        ("topic", partition.id.topic.as_bytes().to_vec()),
+        ("partition", partition.id.partition.to_string().into_bytes()),
+        ("offset", record.offset.to_string().into_bytes()),
+    ]
+}
+
+/// The record with its own key and value bytes, for another topic.
+fn copy(
+    record: &RawRecord<'_>,
+    stream: Stream,
+    partition: Option<i32>,
+    headers: Vec<(&'static str, Vec<u8>)>,
+    now: Now,
+) -> OutRecord {
+    OutRecord {
+        stream,
+        partition,
+        key: record.key.map(Key::from),
+        value: record.value.map(<[u8]>::to_vec),
+        timestamp: record.timestamp.unwrap_or(now.wall).max(0),
+        headers: Headers::Named(headers),
+    }
+}

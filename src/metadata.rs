@@ -1,0 +1,219 @@
+//! What is committed with an offset, so that a restart rebuilds the state of that very moment: ASCII text, versioned.
+//! A difference between it and the plan stops the run before a record is taken.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ModelConfig, Plan};
+use crate::error::{Error, Result};
+use crate::time::{BEFORE_ALL, MAX_TIME, Millis};
+use crate::window::Floor;
+
+/// The broker's default limit on offset metadata, in characters.
+pub const MAX_CHARS: usize = 4096;
+
+const VERSION: u32 = 1;
+
+/// A model's windows as they were when the offset was committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelMetadata {
+    /// Name.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// Size, hop, offset and grace in milliseconds.
+    #[serde(rename = "w")]
+    pub windows: [Millis; 4],
+    /// Its floor.
+    #[serde(rename = "f")]
+    pub floor: FloorText,
+}
+
+/// A floor as text: null, a number or `"pending"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FloorText {
+    /// A value.
+    At(Millis),
+    /// Not fixed yet.
+    Pending(Pending),
+    /// None.
+    None(()),
+}
+
+/// The word for a floor that is not fixed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pending {
+    /// It.
+    Pending,
+}
+
+impl From<Floor> for FloorText {
+    fn from(floor: Floor) -> Self {
+        match floor {
+            Floor::None => Self::None(()),
+            Floor::At(time) => Self::At(time),
+            Floor::Pending => Self::Pending(Pending::Pending),
+        }
+    }
+}
+
+impl From<&FloorText> for Floor {
+    fn from(text: &FloorText) -> Self {
+        match text {
+            FloorText::None(()) => Self::None,
+            FloorText::At(time) => Self::At(*time),
+            FloorText::Pending(_) => Self::Pending,
+        }
+    }
+}
+
+/// The metadata of a committed offset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The version of this format.
+    #[serde(rename = "millstream")]
+    pub version: u32,
+    /// The topic's id, where the cluster tells it.
+    #[serde(rename = "id")]
+    pub topic_id: Option<String>,
+    /// Partitions of the topic.
+    #[serde(rename = "p")]
+    pub partitions: i32,
+    /// R: where a replay begins.
+    #[serde(rename = "r")]
+    pub replay_from: i64,
+    /// T: the clock; null is minus infinity.
+    #[serde(rename = "t")]
+    pub clock: Option<Millis>,
+    /// J: the clock that an idle advance sets as the first act after this cut.
+    #[serde(rename = "j")]
+    pub jump: Option<Millis>,
+    /// Whether a drain left no window open here.
+    #[serde(rename = "d", default)]
+    pub drained: bool,
+    /// What decides which records are events.
+    #[serde(rename = "v")]
+    pub validity: String,
+    /// What decides their time.
+    #[serde(rename = "c")]
+    pub time_rule: String,
+    /// The models.
+    #[serde(rename = "m")]
+    pub models: Vec<ModelMetadata>,
+    /// Room for what later versions add; kept as it is.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub extension: Option<serde_json::Value>,
+}
+
+impl Metadata {
+    /// The parts of the metadata of a source that only the plan and the topic decide.
+    pub fn of(plan: &Plan, source: usize, topic_id: Option<String>, partitions: i32) -> Self {
+        let config = &plan.sources[source];
+        let models = plan.models_of(source).into_iter().map(|model| {
+            let model = &plan.models[model];
+            ModelMetadata { name: model.name.clone(), windows: windows(model), floor: FloorText::None(()) }
+        });
+        Self {
+            version: VERSION,
+            topic_id,
+            partitions,
+            replay_from: 0,
+            clock: None,
+            jump: None,
+            drained: false,
+            validity: config.validity(),
+            time_rule: config.time_rule(),
+            models: models.collect(),
+            extension: None,
+        }
+    }
+
+    /// T, with minus infinity.
+    pub fn clock(&self) -> Millis {
+        self.clock.unwrap_or(BEFORE_ALL)
+    }
+
+    /// Writes it.
+    pub fn encode(&self) -> String {
+        // Names are checked to be ASCII, so is the rest; a struct of plain data always serializes.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what was committed with an offset; `None` where it is not ours.
+    pub fn decode(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().filter(|metadata: &Self| metadata.version == VERSION)
+    }
+
+    /// Refuses a plan whose metadata could outgrow what a broker takes.
+    pub fn check_size(plan: &Plan) -> Result<()> {
+        for source in 0..plan.sources.len() {
+            let mut largest = Self::of(plan, source, Some("x".repeat(22)), i32::MAX);
+            largest.replay_from = i64::MAX;
+            largest.clock = Some(-MAX_TIME);
+            largest.jump = Some(-MAX_TIME);
+            for model in &mut largest.models {
+                model.floor = FloorText::At(-MAX_TIME);
+            }
+            let chars = largest.encode().len();
+            if chars > MAX_CHARS {
+                return Err(Error::config(format!(
+                    "{} models on topic {:?} need up to {chars} characters of offset metadata; brokers take {MAX_CHARS}. \
+                     Use shorter model names, or split the models over two apps",
+                    largest.models.len(),
+                    plan.sources[source].topic
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what was committed with what the plan says now.
+    pub fn check(&self, committed: &Self, place: &str) -> Result<()> {
+        let way_on = "Committed state and the app must agree; to start anew beside it, use a new group_id";
+        let differs = |what: &str, was: &str, is: &str| {
+            let text = format!("{place}: {what} was {was} when the group committed last and is {is} now. {way_on}");
+            Err(Error::LostHistory(text))
+        };
+        if let (Some(was), Some(is)) = (&committed.topic_id, &self.topic_id)
+            && was != is
+        {
+            return differs("the topic's id", was, is);
+        }
+        if committed.partitions != self.partitions {
+            return differs("the number of partitions", &committed.partitions.to_string(), &self.partitions.to_string());
+        }
+        if committed.time_rule != self.time_rule {
+            return differs("the timestamp rule (field, unit)", &committed.time_rule, &self.time_rule);
+        }
+        if committed.validity != self.validity {
+            let what = "what decides which records are events (key, fields, missing, max_future, format)";
+            return differs(what, &committed.validity, &self.validity);
+        }
+        for model in &self.models {
+            let Some(was) = committed.models.iter().find(|was| was.name == model.name) else {
+                return differs(&format!("model {}", model.name), "absent", "there");
+            };
+            if was.windows != model.windows {
+                let text = |[size, hop, offset, grace]: [Millis; 4]| {
+                    format!("size {size} ms, hop {hop} ms, offset {offset} ms, grace {grace} ms")
+                };
+                return differs(&format!("the window of model {}", model.name), &text(was.windows), &text(model.windows));
+            }
+        }
+        for was in &committed.models {
+            if !self.models.iter().any(|model| model.name == was.name) {
+                return differs(&format!("model {}", was.name), "there", "absent");
+            }
+        }
+        Ok(())
+    }
+
+    /// The floor of a model by name.
+    pub fn floor(&self, name: &str) -> Floor {
+        self.models.iter().find(|model| model.name == name).map_or(Floor::None, |model| Floor::from(&model.floor))
+    }
+}
+
+fn windows(model: &ModelConfig) -> [Millis; 4] {
+    [model.size_ms, model.hop_ms, model.offset_ms, model.grace_ms]
+}

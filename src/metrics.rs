@@ -1,0 +1,206 @@
+//! The one registry of counters. Stages add to it; the Python dict, the progress line and the summary read it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crate::config::Plan;
+use crate::decode::Reason;
+use crate::time::{BEFORE_ALL, Millis};
+use crate::window::Counts;
+
+/// A counter that only grows, or a gauge.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes between the close of a window, or a late event or dead letter, and the commit of its epoch.
+#[derive(Debug, Default)]
+pub struct InFlight(AtomicUsize);
+
+impl InFlight {
+    /// More is in flight.
+    pub fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// It has been committed or dropped.
+    pub fn release(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Where a partition of a source stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionGauges {
+    /// The next expected offset.
+    pub next_offset: i64,
+    /// The newest committed offset.
+    pub committed_offset: Option<i64>,
+    /// The high watermark.
+    pub end_offset: Option<i64>,
+    /// T.
+    pub clock: Option<Millis>,
+    /// Live events.
+    pub events: usize,
+    /// Live keys.
+    pub keys: usize,
+}
+
+impl PartitionGauges {
+    /// Records that are not processed yet; control markers count until they are passed.
+    pub fn lag(&self) -> Option<i64> {
+        self.end_offset.map(|end| (end - self.next_offset).max(0))
+    }
+}
+
+/// Counters of a source.
+#[derive(Debug)]
+pub struct SourceMetrics {
+    /// The topic.
+    pub topic: String,
+    /// Records taken.
+    pub consumed: Counter,
+    /// Records below the next expected offset, dropped.
+    pub below_expected: Counter,
+    /// Dead letters, in the order of `Reason::ALL`.
+    pub dead_letters: [Counter; Reason::ALL.len()],
+    partitions: Mutex<BTreeMap<i32, PartitionGauges>>,
+}
+
+/// Counters of a model.
+#[derive(Debug, Default)]
+pub struct ModelMetrics {
+    /// Name.
+    pub name: String,
+    /// Events in at least one window.
+    pub events: Counter,
+    /// Events late for all their windows.
+    pub late_events: Counter,
+    /// Events only in windows at or below the floor.
+    pub before_start: Counter,
+    /// Pairs of an event and a window it was late for.
+    pub late_pairs: Counter,
+    /// Windows closed.
+    pub windows_closed: Counter,
+    /// Windows with fewer than `min_events`.
+    pub windows_skipped: Counter,
+    /// Windows whose results are committed.
+    pub windows_produced: Counter,
+    /// Calls of predict.
+    pub batches: Counter,
+    /// Time spent in predict.
+    pub predict_nanos: Counter,
+    /// Workers that are in predict now.
+    pub pool_busy: AtomicUsize,
+}
+
+impl ModelMetrics {
+    /// Adds what a partition has counted.
+    pub fn add(&self, counts: &Counts) {
+        self.events.add(counts.events);
+        self.late_events.add(counts.late_events);
+        self.before_start.add(counts.before_start);
+        self.late_pairs.add(counts.late_pairs);
+        self.windows_closed.add(counts.closed);
+        self.windows_skipped.add(counts.skipped);
+    }
+}
+
+/// All counters of a run.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Per source.
+    pub sources: Vec<SourceMetrics>,
+    /// Per model.
+    pub models: Vec<ModelMetrics>,
+    /// Epochs committed.
+    pub epochs: Counter,
+    /// Transactions committed.
+    pub transactions: Counter,
+    /// Transactions aborted and tried again.
+    pub transactions_aborted: Counter,
+    /// Assignments and revocations seen.
+    pub rebalances: Counter,
+    /// In-flight bytes.
+    pub inflight: InFlight,
+    /// Whether consumption is paused by the in-flight limit.
+    pub paused: AtomicBool,
+}
+
+impl Metrics {
+    /// A registry for an app.
+    pub fn new(plan: &Plan) -> Self {
+        let source = |topic: &String| SourceMetrics {
+            topic: topic.clone(),
+            consumed: Counter::default(),
+            below_expected: Counter::default(),
+            dead_letters: Default::default(),
+            partitions: Mutex::default(),
+        };
+        Self {
+            sources: plan.sources.iter().map(|config| source(&config.topic)).collect(),
+            models: plan
+                .models
+                .iter()
+                .map(|model| ModelMetrics { name: model.name.clone(), ..ModelMetrics::default() })
+                .collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl SourceMetrics {
+    /// A record was dead-lettered.
+    pub fn dead_letter(&self, reason: Reason) {
+        self.dead_letters[reason as usize].add(1);
+    }
+
+    /// All dead letters.
+    pub fn dead_letters_total(&self) -> u64 {
+        self.dead_letters.iter().map(Counter::get).sum()
+    }
+
+    /// Says where a partition stands.
+    pub fn set_partition(&self, partition: i32, gauges: PartitionGauges) {
+        let mut partitions = self.lock();
+        let committed = partitions.get(&partition).and_then(|old| old.committed_offset);
+        let committed_offset = gauges.committed_offset.or(committed);
+        partitions.insert(partition, PartitionGauges { committed_offset, ..gauges });
+    }
+
+    /// Forgets a partition that is no longer ours.
+    pub fn drop_partition(&self, partition: i32) {
+        self.lock().remove(&partition);
+    }
+
+    /// Where the partitions stand.
+    pub fn partitions(&self) -> BTreeMap<i32, PartitionGauges> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, PartitionGauges>> {
+        self.partitions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A clock for people: none is minus infinity.
+pub fn clock(clock: Millis) -> Option<Millis> {
+    (clock != BEFORE_ALL).then_some(clock)
+}

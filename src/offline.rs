@@ -1,0 +1,184 @@
+//! The same engine without a broker and without threads, on a virtual clock: what `app.test` runs on.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::commit::{Board, SinkStage, ToSink};
+use crate::config::Plan;
+use crate::control::Control;
+use crate::encode::ResultEncoder;
+use crate::error::{Error, Result};
+use crate::ingest::{Ingest, Links, Restore, Until};
+use crate::lane::{Lane, Routes};
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::predict::{Job, Model, Predictor};
+use crate::sink::{MemoryLog, MemoryRecord, MemorySink};
+use crate::source::MemorySource;
+use crate::time::{BEFORE_ALL, MAX_TIME, Millis, Now};
+
+/// What a topic is fed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A record of a partition.
+    Record(usize, MemoryRecord),
+    /// The virtual clock moves on.
+    Advance(Millis),
+}
+
+/// An app on memory.
+pub struct Offline {
+    log: MemoryLog,
+    ingest: Ingest<MemorySource>,
+    stage: SinkStage<MemorySink>,
+    jobs: Vec<Receiver<Job>>,
+    messages: Receiver<ToSink>,
+    predictors: Vec<Predictor>,
+    now: Now,
+}
+
+impl Offline {
+    /// An app that reads and writes `log`; it polls at most `batch` records of a partition at a time.
+    pub fn new(
+        plan: &Arc<Plan>,
+        models: &[Arc<dyn Model>],
+        metrics: &Arc<Metrics>,
+        says: &Log,
+        log: MemoryLog,
+        batch: usize,
+    ) -> Self {
+        let (sink, messages) = bounded(1 << 16);
+        let (senders, jobs): (Vec<_>, Vec<_>) = plan.models.iter().map(|model| bounded(model.workers)).unzip();
+        let predictors = models.iter().enumerate().map(|(index, model)| {
+            let encoder = ResultEncoder::new(plan, index, true);
+            Predictor::new(plan.clone(), metrics.clone(), encoder, model.clone())
+        });
+        let board = Board::default();
+        let topics = plan.sources.iter().map(|source| source.topic.clone()).collect();
+        let lane = Lane::new(plan.clone(), metrics.clone(), Routes::keep_all(plan), says.clone());
+        let ingest = Ingest::new(
+            plan.clone(),
+            metrics.clone(),
+            Control::default(),
+            MemorySource::new(log.clone(), topics, batch),
+            lane,
+            Links { jobs: senders, sink, board: board.clone() },
+            Restore::Inline,
+        );
+        Self {
+            ingest,
+            stage: SinkStage::new(MemorySink::new(plan.clone(), log.clone()), board, metrics.clone()),
+            jobs,
+            messages,
+            predictors: predictors.collect(),
+            now: Now { mono: -MAX_TIME, wall: -MAX_TIME },
+            log,
+        }
+    }
+
+    /// The virtual clock.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Moves the virtual clock on.
+    pub fn advance(&mut self, by: Millis) {
+        self.now = Now { mono: self.now.mono + by, wall: self.now.wall + by };
+    }
+
+    /// Takes in what is there, and raises the clock to the events' time. True when everything asked for is done.
+    pub fn ingest(&mut self) -> Result<bool> {
+        let done = self.ingest.step(self.now)?;
+        let latest = self.ingest.latest_clock();
+        if latest != BEFORE_ALL && latest > self.now.wall {
+            self.now = Now { mono: latest, wall: latest };
+        }
+        Ok(done)
+    }
+
+    /// Calls the models with the batches that wait; returns how many there were.
+    pub fn predict(&mut self) -> Result<usize> {
+        self.take_messages();
+        let mut calls = 0;
+        for (jobs, predictor) in self.jobs.iter().zip(&self.predictors) {
+            for job in jobs.try_iter() {
+                let results = predictor.predict(0, job.batch)?;
+                self.stage.take(ToSink::Predicted(results));
+                calls += 1;
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Commits what is complete; returns whether there was anything.
+    pub fn commit(&mut self) -> Result<bool> {
+        self.take_messages();
+        self.stage.commit()
+    }
+
+    fn take_messages(&mut self) {
+        for message in self.messages.try_iter() {
+            self.stage.take(message);
+        }
+    }
+
+    /// Everything until nothing more happens at this time.
+    pub fn settle(&mut self) -> Result<bool> {
+        loop {
+            let before = self.now;
+            let done = self.ingest()?;
+            let calls = self.predict()?;
+            let committed = self.commit()?;
+            if done || (calls == 0 && !committed && before == self.now) {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Processes what is there to the end, and drains what is open if asked to.
+    pub fn finish(&mut self, sources: usize, drain: bool, epoch: Millis) -> Result<()> {
+        self.ingest.run_until(Until::end(sources, drain));
+        while !self.settle()? {
+            self.advance(epoch);
+        }
+        Ok(())
+    }
+
+    /// Feeds topics in order, each front to back, then processes everything. The log holds what came of it.
+    pub fn feed(&mut self, plan: &Plan, topics: Vec<(String, Vec<Item>)>, drain: bool) -> Result<()> {
+        for (topic, items) in topics {
+            for item in items {
+                match item {
+                    Item::Record(partition, record) => self.log.append(&topic, partition, record),
+                    Item::Advance(by) => self.advance(by),
+                }
+                self.settle()?;
+            }
+        }
+        self.finish(plan.sources.len(), drain, plan.epoch_ms)
+    }
+}
+
+/// Makes the topics of an app for what it is to be fed with: a topic has 1 + the highest partition named.
+pub fn create_topics(plan: &Plan, topics: &[(String, Vec<Item>)], log: &MemoryLog) -> Result<()> {
+    for (topic, items) in topics {
+        if !plan.sources.iter().any(|source| source.topic == *topic) {
+            return Err(Error::config(format!("topic {topic:?} is not a source of app {:?}", plan.name)));
+        }
+        let named = items.iter().filter_map(|item| match item {
+            Item::Record(partition, _) => Some(partition + 1),
+            Item::Advance(_) => None,
+        });
+        log.create(topic, named.max().unwrap_or(1));
+    }
+    for source in plan.sources_in_order() {
+        let topic = &plan.sources[source].topic;
+        log.create(topic, 1);
+        let partitions = log.ends(topic).len();
+        for model in plan.models_of(source) {
+            log.create(&plan.models[model].sink, partitions);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! State of one source partition: its clock, the events that open windows still need, and the windows of every
+//! model on it. Insert an event, and what closes is queued to be gathered. A pure function of the log prefix.
+
+mod assigner;
+mod buffer;
+mod history;
+mod keys;
+mod model;
+mod ring;
+
+use std::collections::VecDeque;
+
+pub use assigner::Aligned;
+pub use model::{Counts, Floor};
+
+pub(crate) use buffer::{Buffer, Columns, KeyId};
+pub(crate) use model::Closed;
+
+use crate::config::ModelConfig;
+use crate::time::{BEFORE_ALL, Millis, NEVER};
+use buffer::Range;
+use history::History;
+use model::ModelWindows;
+
+/// Windows that an event came too late for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Missed {
+    /// The model, by its place among those of the source.
+    pub(crate) model: usize,
+    pub(crate) first_start: Millis,
+    pub(crate) last_start: Millis,
+    pub(crate) count: i64,
+    pub(crate) watermark: Millis,
+}
+
+/// What closed by one event or advance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClosedNow {
+    pub(crate) windows: usize,
+    /// Events in them, counted once per window.
+    pub(crate) events: usize,
+}
+
+/// The windows of all models of a source on one of its partitions.
+#[derive(Debug)]
+pub(crate) struct PartitionWindows {
+    clock: Millis,
+    /// The latest event that is stored: no window after its last one holds anything.
+    latest: Millis,
+    arrivals: u32,
+    epoch: u64,
+    buffer: Buffer,
+    history: History,
+    models: Vec<ModelWindows>,
+    /// Keys to be looked at when the epoch ends: their events are no longer needed, but for those that a closed window
+    /// of another key pins.
+    pinned: VecDeque<KeyId>,
+    firing: Vec<KeyId>,
+}
+
+impl PartitionWindows {
+    /// An empty state at a clock, one floor per model.
+    pub(crate) fn new(models: &[&ModelConfig], width: usize, clock: Millis, floors: &[Floor]) -> Self {
+        let hop = models.iter().map(|m| m.hop_ms).min().unwrap_or(1);
+        let span = models.iter().map(|m| m.size_ms + m.grace_ms).max().unwrap_or(1);
+        let mut state = Self {
+            clock: BEFORE_ALL,
+            latest: BEFORE_ALL,
+            arrivals: 0,
+            epoch: 0,
+            buffer: Buffer::new(width),
+            history: History::new(hop, span),
+            models: models.iter().zip(floors).map(|(model, floor)| ModelWindows::new(model, *floor)).collect(),
+            pinned: VecDeque::new(),
+            firing: Vec::new(),
+        };
+        state.set_clock(clock);
+        state
+    }
+
+    pub(crate) fn clock(&self) -> Millis {
+        self.clock
+    }
+
+    pub(crate) fn floor(&self, model: usize) -> Floor {
+        self.models[model].floor()
+    }
+
+    /// Events and keys that are live.
+    pub(crate) fn live(&self) -> (usize, usize) {
+        (self.buffer.events(), self.buffer.keys())
+    }
+
+    /// Closed windows of `model` that wait to be gathered.
+    pub(crate) fn ready(&self, model: usize) -> usize {
+        self.models[model].ready.len()
+    }
+
+    /// Takes the counters of `model` since they were last taken.
+    pub(crate) fn take_counts(&mut self, model: usize) -> Counts {
+        std::mem::take(&mut self.models[model].counts)
+    }
+
+    /// Forgets what has been counted: a replay counts nothing.
+    pub(crate) fn forget_counts(&mut self) {
+        for model in 0..self.models.len() {
+            self.take_counts(model);
+        }
+    }
+
+    /// Bytes of one event in a batch.
+    pub(crate) fn event_bytes(&self) -> usize {
+        self.buffer.event_bytes()
+    }
+
+    /// The current epoch: windows that close now belong to it.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Ends the current epoch.
+    pub(crate) fn next_epoch(&mut self) {
+        self.epoch += 1;
+        let keep = self.keep_from();
+        for _ in 0..self.pinned.len() {
+            if let Some(key) = self.pinned.pop_front() {
+                self.release(key, keep);
+            }
+        }
+    }
+
+    /// Takes one event in: into its open windows, then the clock moves and windows close.
+    /// Windows it came too late for are added to `missed`.
+    #[inline]
+    pub(crate) fn insert(
+        &mut self,
+        key: &[u8],
+        time: Millis,
+        row: &[f64],
+        offset: i64,
+        missed: &mut Vec<Missed>,
+    ) -> ClosedNow {
+        let key = self.buffer.key(key);
+        let mut open = false;
+        for (index, model) in self.models.iter_mut().enumerate() {
+            let placement = model.place(key, time);
+            open |= placement.open;
+            if let Some((first_start, last_start, count)) = placement.missed {
+                let watermark = model.watermark();
+                missed.push(Missed { model: index, first_start, last_start, count, watermark });
+            }
+        }
+        if open {
+            self.buffer.append(key, time, row, self.arrivals);
+            self.arrivals = self.arrivals.wrapping_add(1);
+            self.history.stored(time, offset);
+            self.latest = self.latest.max(time);
+        } else if self.buffer.trim(key, BEFORE_ALL) && !self.armed(key) {
+            self.buffer.forget(key);
+        }
+        if time > self.clock { self.advance(time) } else { ClosedNow::default() }
+    }
+
+    /// Lets the clock rise, and closes what ends by it.
+    pub(crate) fn advance(&mut self, clock: Millis) -> ClosedNow {
+        let mut closed = ClosedNow::default();
+        if clock <= self.clock {
+            return closed;
+        }
+        self.set_clock(clock);
+        for index in 0..self.models.len() {
+            while self.models[index].next_close_at() <= self.clock {
+                self.fire(index, &mut closed);
+            }
+        }
+        closed
+    }
+
+    /// The clock that closes the last window that holds an event; none where nothing is open.
+    pub(crate) fn drain_clock(&self) -> Option<Millis> {
+        let open = self.models.iter().filter(|model| model.ring.armed() > 0);
+        open.map(|model| model.closes_all_at(self.latest)).max()
+    }
+
+    /// Whether a clock of `clock` would close a window.
+    pub(crate) fn closes_at(&self, clock: Millis) -> bool {
+        clock > self.clock && self.models.iter().any(|m| m.ring.armed() > 0 && m.next_close_at() <= clock)
+    }
+
+    /// The lowest offset below `next` that a window open at the current clock still needs, else `next`.
+    pub(crate) fn replay_from(&mut self, next: i64) -> i64 {
+        let needed = self.models.iter().map(ModelWindows::open_from).min().unwrap_or(NEVER);
+        self.history.lowest(needed).map_or(next, |lowest| lowest.min(next))
+    }
+
+    /// The bytes that the `count` oldest closed windows of `model` will take as a batch, and how many they are.
+    pub(crate) fn ready_events(&self, model: usize, count: usize) -> usize {
+        self.models[model].ready.iter().take(count).map(|closed| closed.range.len).sum()
+    }
+
+    /// Gathers up to `count` closed windows of `model`, oldest first, and gives up what nothing needs any more.
+    pub(crate) fn gather(
+        &mut self,
+        model: usize,
+        count: usize,
+        out: &mut Columns<'_>,
+        mut each: impl FnMut(&Buffer, &Closed),
+    ) {
+        let count = count.min(self.models[model].ready.len());
+        for closed in self.models[model].ready.iter().take(count) {
+            self.buffer.gather(&closed.range, out);
+            each(&self.buffer, closed);
+        }
+        let mut done: Vec<KeyId> = self.models[model].ready.drain(..count).map(|closed| closed.range.key).collect();
+        done.sort_unstable();
+        done.dedup();
+        let keep = self.keep_from();
+        for key in done {
+            self.release(key, keep);
+        }
+    }
+
+    fn set_clock(&mut self, clock: Millis) {
+        self.clock = clock;
+        for model in &mut self.models {
+            model.set_clock(clock);
+        }
+    }
+
+    /// Fires the nearest end of a model: each key's window there closes, and the key waits for its next one.
+    fn fire(&mut self, index: usize, closed: &mut ClosedNow) {
+        let model = &mut self.models[index];
+        let end = model.ring.next();
+        let Aligned { size, hop, .. } = model.windows;
+        let mut keys = std::mem::take(&mut self.firing);
+        model.ring.fire(&mut keys);
+        for key in &keys {
+            let key = *key;
+            let start = end - size;
+            let len = self.buffer.count(key, start, end);
+            if len >= model.min_events {
+                let range = Range { key, start, end, len, closed: self.arrivals };
+                model.ready.push_back(Closed { range, epoch: self.epoch });
+                model.counts.closed += 1;
+                closed.windows += 1;
+                closed.events += len;
+            } else if len > 0 {
+                model.counts.skipped += 1;
+                // Windows that close by the same advance may still need its events.
+                self.pinned.push_back(key);
+            }
+            if let Some(first) = self.buffer.first_at_or_after(key, start + hop) {
+                model.ring.arm(key, model.windows.first_end_after(first).max(end + hop));
+            }
+        }
+        self.firing = keys;
+    }
+
+    /// Events from here on are needed by an open window, or by a closed one that is not gathered yet.
+    fn keep_from(&self) -> Millis {
+        let needed = self.models.iter().map(|model| {
+            let pinned = model.ready.front().map_or(NEVER, |closed| closed.range.start);
+            pinned.min(model.open_from())
+        });
+        needed.min().unwrap_or(NEVER)
+    }
+
+    /// Gives up the events of a key before `keep`, and the key itself where nothing of it is left.
+    fn release(&mut self, key: KeyId, keep: Millis) {
+        let empty = self.buffer.trim(key, keep);
+        match (empty, self.armed(key)) {
+            (_, true) => {}
+            (true, false) => self.buffer.forget(key),
+            (false, false) => self.pinned.push_back(key),
+        }
+    }
+
+    fn armed(&self, key: KeyId) -> bool {
+        self.models.iter().any(|model| model.ring.waiting(key) != NEVER)
+    }
+}

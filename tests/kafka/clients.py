@@ -1,0 +1,222 @@
+"""Kafka through aiokafka, a client that shares no code with the one under test, behind plain blocking calls.
+
+A background thread runs the event loop, so that a transaction can stay open between two calls of a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.structs import OffsetAndMetadata
+
+from .records import Log, Record
+
+T = TypeVar("T")
+SECONDS = 90.0  # the longest that any one call may take
+SENTINEL = b"sentinel"
+LARGEST = 16 << 20
+
+
+class Transaction:
+    """An open transaction whose records are in the log already; ends with `commit` or `abort`."""
+
+    def __init__(self, kafka: Kafka, producer: AIOKafkaProducer) -> None:
+        """Take over a producer that began a transaction."""
+        self._kafka = kafka
+        self._producer = producer
+
+    def commit(self) -> None:
+        """Make the records visible."""
+        self._end(self._producer.commit_transaction())
+
+    def abort(self) -> None:
+        """Make the records void."""
+        self._end(self._producer.abort_transaction())
+
+    def _end(self, how: Coroutine[Any, Any, None]) -> None:
+        self._kafka.wait(how)
+        self._kafka.wait(self._producer.stop())
+
+
+class Kafka:
+    """Everything that a test does to a cluster."""
+
+    def __init__(self, bootstrap: str) -> None:
+        """Connections are made by the `with` block."""
+        self.bootstrap = bootstrap
+        self._producers: list[AIOKafkaProducer] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kafka-clients", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the loop, an administrator and a producer."""
+        self._thread.start()
+        self.wait(self._open())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything."""
+        self.wait(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _open(self) -> None:
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await self._admin.start()
+        self._producer = await self._new_producer()
+
+    async def _close(self) -> None:
+        for producer in self._producers:  # also those whose test failed with a transaction open
+            await producer.stop()
+        await self._admin.close()
+
+    async def _new_producer(self, **settings: Any) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap, enable_idempotence=True, max_request_size=LARGEST, **settings
+        )
+        self._producers.append(producer)
+        await producer.start()
+        return producer
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop's thread to its end."""
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, SECONDS), self._loop).result()
+
+    def create_topic(self, name: str, partitions: int = 4, **config: str) -> None:
+        """Make a topic that keeps its records whatever their timestamps say."""
+        settings = {"retention.ms": "-1", **{key.replace("_", "."): value for key, value in config.items()}}
+        self.wait(self._create(NewTopic(name, partitions, 1, topic_configs=settings)))
+
+    async def _create(self, topic: NewTopic) -> None:
+        reply = await self._admin.create_topics([topic])
+        assert all(code == 0 for _, code, _ in reply.topic_errors), reply.topic_errors
+
+    def produce(self, topic: str, records: Iterable[Record]) -> list[Record]:
+        """Write records where they say, in order; returns them with their offsets."""
+        return self.wait(_send(self._producer, topic, list(records)))
+
+    def transaction(self, topic: str, records: Iterable[Record]) -> Transaction:
+        """Write records in a transaction that stays open."""
+        return self.wait(self._begin(topic, list(records)))
+
+    async def _begin(self, topic: str, records: list[Record]) -> Transaction:
+        name = uuid.uuid4().hex
+        producer = await self._new_producer(transactional_id=name, transaction_timeout_ms=120_000)
+        await producer.begin_transaction()
+        await _send(producer, topic, records)
+        return Transaction(self, producer)
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has; 0 where there is no such topic."""
+        return self.wait(self._partitions(topic))
+
+    async def _partitions(self, topic: str) -> int:
+        if topic not in await self._admin.list_topics():
+            return 0
+        (described,) = await self._admin.describe_topics([topic])
+        return len(described["partitions"])
+
+    def config(self, topic: str) -> dict[str, str]:
+        """The settings of a topic, defaults included."""
+        return self.wait(self._config(topic))
+
+    async def _config(self, topic: str) -> dict[str, str]:
+        replies = await self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        return {entry[0]: entry[1] for reply in replies for entry in reply.resources[0][4]}
+
+    def commit(self, group: str, offsets: dict[tuple[str, int], int]) -> None:
+        """Commit offsets for a group without members, with no metadata, as another program would."""
+        self.wait(self._commit(group, offsets))
+
+    async def _commit(self, group: str, offsets: dict[tuple[str, int], int]) -> None:
+        where = {TopicPartition(*place): offset for place, offset in offsets.items()}
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, group_id=group, enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            consumer.assign(list(where))
+            await consumer.commit(where)
+        finally:
+            await consumer.stop()
+
+    def committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
+        """The offset and metadata that a group committed, for each partition that has one."""
+        found = self.wait(self._committed(group))
+        return {
+            place.partition: (entry.offset, entry.metadata or "")
+            for place, entry in found.items()
+            if place.topic == topic and entry.offset >= 0
+        }
+
+    async def _committed(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+        while True:
+            try:
+                return await self._admin.list_consumer_group_offsets(group)
+            except GroupCoordinatorNotAvailableError:  # a new broker makes its offsets topic on the first call
+                await asyncio.sleep(0.1)
+
+    def read(self, topic: str, isolation: str = "read_committed") -> Log:
+        """Read a topic whole: all records up to a sentinel of our own, written to each partition now.
+
+        Offsets cannot tell where to stop, since commit and abort markers take offsets too. Call it when no
+        transaction is open. Sentinels of earlier reads are left out.
+        """
+        return self.wait(self._read(topic, isolation))
+
+    async def _read(self, topic: str, isolation: str) -> Log:
+        count = await self._partitions(topic)
+        assert count, f"there is no topic {topic}"
+        token = uuid.uuid4().bytes
+        marks = [Record(p, SENTINEL, token, int(time.time() * 1000)) for p in range(count)]
+        await _send(self._producer, topic, marks)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, isolation_level=isolation, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            return await _collect(consumer, topic, count, token)
+        finally:
+            await consumer.stop()
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, records: list[Record]) -> list[Record]:
+    sent = [
+        await producer.send(
+            topic, r.value, key=r.key, partition=r.partition, timestamp_ms=r.timestamp, headers=r.headers
+        )
+        for r in records
+    ]
+    return [
+        Record(r.partition, r.key, r.value, r.timestamp, reply.offset, r.headers)
+        for r, reply in zip(records, await asyncio.gather(*sent), strict=True)
+    ]
+
+
+async def _collect(consumer: AIOKafkaConsumer, topic: str, count: int, token: bytes) -> Log:
+    consumer.assign([TopicPartition(topic, p) for p in range(count)])
+    log: Log = {p: [] for p in range(count)}
+    open_partitions = set(log)
+    while open_partitions:
+        for place, batch in (await consumer.getmany(timeout_ms=1000)).items():
+            for m in batch:
+                if m.key == SENTINEL and m.value == token:
+                    open_partitions.discard(place.partition)
+                elif m.key != SENTINEL:
+                    log[place.partition].append(
+                        Record(place.partition, m.key, m.value, m.timestamp, m.offset, list(m.headers))
+                    )
+    return log

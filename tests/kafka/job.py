@@ -1,0 +1,106 @@
+"""One app as a test sees it: its topics, its models, its runs, and what the oracle says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .clients import Kafka
+from .judge import Source
+from .oracle import Model, Verdict, expect
+from .records import Log
+from .runner import Worker, Workers
+
+Guarantee = Literal["exactly_once", "at_least_once"]
+# Short, so that what a killed member held is taken over soon.
+MEMBER = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+
+
+@dataclass
+class Job:
+    """An app named `app` that reads `source`; each model's results go to a topic of its own."""
+
+    kafka: Kafka
+    workers: Workers
+    app: str
+    source: Source
+    models: tuple[Model, ...]
+    guarantee: Guarantee = "exactly_once"
+    settings: dict[str, Any] = field(default_factory=dict)  # more keywords of App
+    delay: float = 0.0  # seconds that a call of a model takes
+
+    def sink(self, model: Model) -> str:
+        """Where a model's results go."""
+        return f"{self.app}.{model.name}"
+
+    @property
+    def late_topic(self) -> str:
+        """Where late events go, by default."""
+        return f"{self.app}.late"
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where dead letters go, by default."""
+        return f"{self.app}.dead-letter"
+
+    def start(self, **run: Any) -> Worker:
+        """Start a worker; `run` goes to `App.run`."""
+        return self.workers.start(self.config(run))
+
+    def run(self, **run: Any) -> dict[str, Any]:
+        """Run a worker up to the ends of the sources; returns its final metrics."""
+        return self.start(until="end", **run).finish()
+
+    def config(self, run: dict[str, Any]) -> dict[str, Any]:
+        """What `worker.py` reads."""
+        settings = {"brokers": self.kafka.bootstrap, "guarantee": self.guarantee, **self.settings}
+        settings["kafka"] = {**MEMBER, **self.settings.get("kafka", {})}
+        return {
+            "app": {"name": self.app, **settings},
+            "topics": [topic(self.source)],
+            "models": [model_of(model, self.source.topic, self.sink(model)) for model in self.models],
+            "run": run,
+            "delay": self.delay,
+        }
+
+    def expected(
+        self, drains: Iterable[Mapping[int, int]] = (), since: Mapping[int, int] | None = None
+    ) -> Verdict:
+        """The oracle's verdict on the source; it marks the topic's end, so no run may come after it."""
+        log = self.kafka.read(self.source.topic)
+        return expect(log, self.source, self.models, drains=drains, since=since)
+
+    def results(self, model: Model) -> Log:
+        """A model's output as a user reads it."""
+        return self.kafka.read(self.sink(model))
+
+    def progress(self) -> int:
+        """The sum of the group's committed offsets on the source."""
+        return sum(offset for offset, _ in self.kafka.committed(self.app, self.source.topic).values())
+
+    def ends(self) -> dict[int, int]:
+        """The group's committed offset on each partition of the source."""
+        return {p: offset for p, (offset, _) in self.kafka.committed(self.app, self.source.topic).items()}
+
+
+def topic(source: Source) -> dict[str, Any]:
+    """The keywords of `Topic`; no wall clock moves a window unless the test says so."""
+    ahead = None if source.max_future is None else f"{source.max_future}ms"
+    return {
+        "name": source.topic,
+        "key": source.key,
+        "timestamp": source.timestamp,
+        "fields": list(source.fields),
+        "max_future": ahead,
+        "idle_timeout": None,
+        **source.options,
+    }
+
+
+def model_of(model: Model, source: str, sink: str) -> dict[str, Any]:
+    """The keywords of `app.model`; durations as text."""
+    spans = {name: f"{getattr(model, name)}ms" for name in ("size", "hop", "grace", "offset")}
+    window = {**spans, "min_events": model.min_events}
+    spec = {"name": model.name, "version": "1", "source": source, "sink": sink}
+    return {**spec, "window": window, **model.options}

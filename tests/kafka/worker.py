@@ -1,0 +1,87 @@
+"""A user's program as a test describes it: `python worker.py CONFIG.json` runs one app and reports to a file.
+
+Models return the `seq` of each event of a window, in order: what they saw is what the output topic shows.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from millstream import App, HoppingWindow, Topic, WindowBatch
+
+
+def add_model(app: App, topics: dict[str, Topic], spec: dict[str, Any], delay: float) -> None:
+    """Register a model that takes `delay` seconds a call."""
+
+    def predict(batch: WindowBatch) -> dict[str, list[Any]]:
+        time.sleep(delay)
+        seqs = [int(seq) for seq in batch["seq"]]
+        rows = [seqs[a:b] for a, b in pairwise(batch.row_splits.tolist())]
+        return {"seqs": rows, "seq": [row[0] for row in rows]}
+
+    window = HoppingWindow(**spec.pop("window"))
+    app.model(source=topics[spec.pop("source")], window=window, **spec)(predict)
+
+
+class Report:
+    """The newest metrics, and how the run ended, in a file that is replaced as a whole."""
+
+    def __init__(self, path: Path, app: App) -> None:
+        """Nothing is written before the first call."""
+        self.path, self.app = path, app
+        self.lock = threading.Lock()
+        self.done = threading.Event()
+
+    def write(self, **ending: Any) -> None:
+        """Replace the file."""
+        with self.lock:
+            part = self.path.with_suffix(".part")
+            part.write_text(json.dumps({"metrics": self.app.metrics(), **ending}))
+            os.replace(part, self.path)
+
+    def keep(self) -> None:
+        """Write ten times a second until the run ends."""
+        while not self.done.wait(0.1):
+            self.write()
+
+
+def main() -> None:
+    """Build the app that the configuration describes and run it."""
+    path = Path(sys.argv[1])
+    config = json.loads(path.read_text())
+    # A hang ends with the stacks of all threads in the log, even when the test that waits for it is gone.
+    faulthandler.dump_traceback_later(config["seconds"], exit=True)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    report = None
+    try:
+        app = App(**config["app"])
+        topics = {spec["name"]: Topic(**spec) for spec in config["topics"]}
+        for spec in config["models"]:
+            add_model(app, topics, spec, config["delay"])
+        report = Report(path.with_suffix(".report"), app)
+        keeper = threading.Thread(target=report.keep, name="report", daemon=True)
+        keeper.start()
+        try:
+            app.run(**config["run"])
+        finally:
+            report.done.set()
+            keeper.join()
+        report.write(finished=True)
+    except BaseException as error:  # a panic of the extension is not an Exception
+        kinds = [kind.__name__ for kind in type(error).__mro__]
+        ending = {"error": {"kinds": kinds, "text": str(error)}}
+        path.with_suffix(".report").write_text(json.dumps(ending))
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -36,6 +36,8 @@ pub struct Offline {
     messages: Receiver<ToSink>,
     predictors: Vec<Predictor>,
     now: Now,
+    sources: usize,
+    epoch: Millis,
 }
 
 impl Offline {
@@ -74,6 +76,8 @@ impl Offline {
             predictors: predictors.collect(),
             now: Now { mono: -MAX_TIME, wall: -MAX_TIME },
             log,
+            sources: plan.sources.len(),
+            epoch: plan.epoch_ms,
         }
     }
 
@@ -136,17 +140,13 @@ impl Offline {
         }
     }
 
-    /// Processes what is there to the end, and drains what is open if asked to.
-    pub fn finish(&mut self, sources: usize, drain: bool, epoch: Millis) -> Result<()> {
-        self.ingest.run_until(Until::end(sources, drain));
-        while !self.settle()? {
-            self.advance(epoch);
-        }
-        Ok(())
+    /// From now on, `ingest` is done when everything that is there is committed, and what is open drained if asked to.
+    pub fn run_until(&mut self, drain: bool) {
+        self.ingest.run_until(Until::end(self.sources, drain));
     }
 
     /// Feeds topics in order, each front to back, then processes everything. The log holds what came of it.
-    pub fn feed(&mut self, plan: &Plan, topics: Vec<(String, Vec<Item>)>, drain: bool) -> Result<()> {
+    pub fn feed(&mut self, topics: Vec<(String, Vec<Item>)>, drain: bool) -> Result<()> {
         for (topic, items) in topics {
             for item in items {
                 match item {
@@ -156,7 +156,11 @@ impl Offline {
                 self.settle()?;
             }
         }
-        self.finish(plan.sources.len(), drain, plan.epoch_ms)
+        self.run_until(drain);
+        while !self.settle()? {
+            self.advance(self.epoch);
+        }
+        Ok(())
     }
 }
 

@@ -101,6 +101,9 @@ def test_a_late_start_misses_no_window_after_its_first_event(new_job: NewJob) ->
     model = Model("m", 10_000, 1_000, grace=2_000, options=LATE)
     job = new_job(model, settings={"start": "latest"})
     before, after = chunks(load(8_000, span=80_000), 2)
+    # First events 1 ms after a start of windows, on it and before it: no such window where it is after.
+    edges = [event(p, "key-00", BASE + 40_000 + shift, 9_000 + p) for p, shift in enumerate((1, 0, -1))]
+    after = edges + after
     job.kafka.produce(job.source.topic, before)
     assert job.run()["consumed"] == 0
     since = job.ends()

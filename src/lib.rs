@@ -27,3 +27,8 @@ pub mod predict;
 pub mod sink;
 pub mod source;
 pub mod offline;
+pub mod pipeline;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(feature = "python")]
+mod python;

@@ -100,4 +100,14 @@ pub trait Source {
 
     /// A reader for replays.
     fn replay(&self) -> Result<Self::Replay>;
+
+    /// Stays a member while the last commit is under way; no record is taken.
+    fn idle(&mut self) {}
+
+    /// Leaves the group. It cannot hang.
+    fn close(self)
+    where
+        Self: Sized,
+    {
+    }
 }

@@ -165,8 +165,12 @@ class Kafka:
     async def _committed(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
         while True:
             try:
-                return await self._admin.list_consumer_group_offsets(group)
-            except GroupCoordinatorNotAvailableError:  # a new broker makes its offsets topic on the first call
+                found: dict[TopicPartition, OffsetAndMetadata]
+                found = await self._admin.list_consumer_group_offsets(group)
+                return found
+            except (
+                GroupCoordinatorNotAvailableError
+            ):  # a new broker makes its offsets topic on the first call
                 await asyncio.sleep(0.1)
 
     def read(self, topic: str, isolation: str = "read_committed") -> Log:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
-SECONDS = 90.0  # the longest that a run or a wait may take
+SECONDS = 90.0  # the longest that a test waits for anything
+LIFETIME = 200.0  # a worker ends itself after that, whatever became of its test
 
 
 class WorkerError(AssertionError):
@@ -25,7 +26,7 @@ class Worker:
 
     def __init__(self, config: dict[str, Any], path: Path) -> None:
         """Start it; the configuration, the report and the log go beside each other."""
-        path.write_text(json.dumps({"seconds": SECONDS, "delay": 0.0, **config}))
+        path.write_text(json.dumps({"seconds": LIFETIME, "delay": 0.0, **config}))
         self._log = path.with_suffix(".log")
         self._report = path.with_suffix(".report")
         with self._log.open("wb") as log:

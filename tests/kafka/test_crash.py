@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,45 +14,48 @@ from .job import Guarantee, Job
 from .load import chunks, load
 from .oracle import Model
 
-KILLS = 2
+STATIC = {"group.instance.id": "one"}  # its successor takes over at once, so there is time for more kills
 
 
-def more_than(job: Job, before: int) -> bool:
+def ahead_of(job: Job, before: int) -> Callable[[], bool]:
     """Whether the group has committed more than it had."""
-    return job.progress() > before
+    return lambda: job.progress() > before
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("guarantee", "member"),
+    ("guarantee", "member", "kills"),
     [
-        pytest.param("exactly_once", {}, id="exactly_once"),
-        pytest.param("exactly_once", {"group.instance.id": "one"}, id="exactly_once_static_member"),
-        pytest.param("at_least_once", {}, id="at_least_once"),
+        pytest.param("exactly_once", {}, 2, id="exactly_once"),
+        pytest.param("exactly_once", STATIC, 6, id="exactly_once_static_member"),
+        pytest.param("at_least_once", STATIC, 6, id="at_least_once_static_member"),
     ],
 )
 def test_a_killed_worker_loses_no_window(
-    new_job: NewJob, guarantee: Guarantee, member: dict[str, Any]
+    new_job: NewJob, guarantee: Guarantee, member: dict[str, Any], kills: int
 ) -> None:
+    # Short epochs under a steady trickle: at any moment work is in the model or half committed.
     model = Model("m", 10_000, 1_000, grace=2_000, options={"max_batch": 32})
-    # Each call is slow, so that the kill finds windows waiting, in the model, and produced but not committed.
-    job = new_job(model, guarantee=guarantee, settings={"kafka": member}, delay=0.03)
-    pieces = iter(chunks(load(15_000, span=120_000), 2 * KILLS + 1))
+    settings = {"kafka": member, "epoch": "10ms"}
+    job = new_job(model, guarantee=guarantee, settings=settings, delay=0.002)
+    pieces = chunks(load(15_000, span=120_000), 600)
     written = 0
 
-    def feed() -> None:
+    def feed(count: int) -> None:
         nonlocal written
-        written += len(job.kafka.produce(job.source.topic, next(pieces)))
+        for _ in range(count):
+            written += len(job.kafka.produce(job.source.topic, pieces.pop(0)))
 
-    for _ in range(KILLS):
+    moments = random.Random(kills)
+    for _ in range(kills):
         worker = job.start()
         before = job.progress()
-        feed()
-        worker.until(partial(more_than, job, before), "a commit of its own")
-        feed()
+        feed(1)
+        worker.until(ahead_of(job, before), "a commit of its own")
+        feed(moments.randrange(20, 90))
         worker.kill()
         assert job.progress() < written, "the kill came after all the work was done"
-    feed()
+    feed(len(pieces))
     job.run()
 
     assert job.progress() == written

@@ -1,0 +1,341 @@
+//! A member of the consumer group: batches from forwarded partition queues, rebalances answered on the ingest thread,
+//! and a close that cannot hang.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+use rdkafka_sys::types::RDKafkaRespErr;
+
+use super::admin::Topics;
+use super::batch_queue::{BatchQueue, PartitionError};
+use super::context::{Announced, Member};
+use super::error::failed;
+use super::restore::KafkaReplay;
+use super::settings::Settings;
+use crate::config::Plan;
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::pipeline::Shared;
+use crate::record::{RawRecord, TopicPartition};
+use crate::source::{Assigned, Change, Position, Source};
+
+const REQUEST: Duration = Duration::from_secs(10);
+/// How long a pending transaction of an old owner is waited for.
+const PENDING: Duration = Duration::from_secs(120);
+const CLOSE: Duration = Duration::from_secs(5);
+/// How often the same trouble of a partition is told.
+const REPEAT: Duration = Duration::from_secs(10);
+
+/// The consumer of a lane.
+pub struct KafkaSource {
+    consumer: Arc<BaseConsumer<Member>>,
+    queue: BatchQueue<Member>,
+    plan: Arc<Plan>,
+    topics: Arc<Topics>,
+    settings: Settings,
+    log: Log,
+    control: Control,
+    /// Partitions whose records flow, by index.
+    begun: Vec<Option<TopicPartition>>,
+    paused: bool,
+    /// Positions as of the last poll, asked for once.
+    positions: Option<HashMap<(String, i32), i64>>,
+    told: Option<Instant>,
+}
+
+impl KafkaSource {
+    pub(super) fn new(shared: &Shared, topics: Arc<Topics>, settings: Settings) -> Result<Self> {
+        let names: Vec<&str> = shared.plan.sources.iter().map(|source| source.topic.as_str()).collect();
+        let partitions = names.iter().map(|topic| topics.partitions(topic)).sum::<i32>() as usize;
+        let consumer: BaseConsumer<Member> = settings
+            .member(partitions)
+            .create_with_context(Member::new(shared.log.clone()))
+            .map_err(|error| failed("the consumer could not be made", &error))?;
+        let consumer = Arc::new(consumer);
+        consumer.subscribe(&names).map_err(|error| failed("the sources could not be subscribed to", &error))?;
+        Ok(Self {
+            queue: BatchQueue::new(consumer.clone()),
+            consumer,
+            plan: shared.plan.clone(),
+            topics,
+            settings,
+            log: shared.log.clone(),
+            control: shared.control.clone(),
+            begun: Vec::new(),
+            paused: false,
+            positions: None,
+            told: None,
+        })
+    }
+
+    /// The member, for the producer that commits for it.
+    pub(super) fn member(&self) -> Arc<BaseConsumer<Member>> {
+        self.consumer.clone()
+    }
+
+    /// Serves rebalances and errors. No message comes this way: all partition queues are forwarded.
+    fn serve(&mut self) -> Result<()> {
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            if let Err(error) = event {
+                self.event(&error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, error: &KafkaError) -> Result<()> {
+        let code = error.rdkafka_error_code();
+        if let KafkaError::MessageConsumptionFatal(_) = error {
+            let fenced = code == Some(RDKafkaErrorCode::FencedInstanceId);
+            let text = format!("the consumer of group {:?} cannot go on: {}", self.plan.group_id, super::error::text(error));
+            return Err(if fenced { Error::Fenced(text) } else { Error::Kafka(text) });
+        }
+        match code {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                let what = format!("group {:?} may not read its sources (READ on topic and group is needed)", self.plan.group_id);
+                Err(failed(what, error))
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                self.tell(format!("a source topic is not there: {}", super::error::text(error)));
+                Ok(())
+            }
+            // Brokers that are away come back; librdkafka says so through the log.
+            _ => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, text: String) {
+        if self.told.is_none_or(|told| told.elapsed() > REPEAT) {
+            self.told = Some(Instant::now());
+            self.log.warning("kafka", text);
+        }
+    }
+
+    fn partition_error(&mut self, error: &PartitionError) -> Result<()> {
+        let Some(Some(id)) = self.begun.get(error.index) else { return Ok(()) };
+        let id = id.clone();
+        match error.code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => Err(Error::LostHistory(format!(
+                "{id}: the next offset is no longer in the log: retention or DeleteRecords has overtaken this run. \
+                 Use a new group_id, and a longer retention"
+            ))),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
+                Err(Error::Kafka(format!("{id} may not be read: the right READ on the topic is missing")))
+            }
+            code => {
+                self.tell(format!("{id}: {}", RDKafkaErrorCode::from(code)));
+                Ok(())
+            }
+        }
+    }
+
+    /// What the group has committed, waiting for a pending transaction of an old owner to end.
+    fn committed_offsets(&mut self, partitions: &[(String, i32)]) -> Result<Vec<Option<(i64, String)>>> {
+        let mut asked = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            asked.add_partition(topic, *partition);
+        }
+        let began = Instant::now();
+        loop {
+            match self.consumer.committed_offsets(asked.clone(), Duration::from_secs(2)) {
+                Ok(answer) => {
+                    let found = |topic: &str, partition| {
+                        let element = answer.find_partition(topic, partition)?;
+                        match element.offset() {
+                            Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
+                            _ => None,
+                        }
+                    };
+                    return Ok(partitions.iter().map(|(topic, partition)| found(topic, *partition)).collect());
+                }
+                Err(error) if began.elapsed() > PENDING || self.control.stopping() => {
+                    return Err(failed("the committed offsets could not be read", &error));
+                }
+                Err(error) => self.tell(format!(
+                    "waiting for the committed offsets of group {:?}: {}",
+                    self.plan.group_id,
+                    super::error::text(&error)
+                )),
+            }
+        }
+    }
+
+    fn describe(&mut self, announced: &Announced) -> Result<Vec<Assigned>> {
+        let committed = self.committed_offsets(&announced.partitions)?;
+        let described = announced.partitions.iter().zip(committed).map(|((topic, partition), committed)| {
+            let bounds = self.consumer.fetch_watermarks(topic, *partition, REQUEST).map_err(|error| {
+                failed(format_args!("the bounds of {topic} [{partition}] could not be read"), &error)
+            })?;
+            Ok(Assigned {
+                partition: TopicPartition { topic: Arc::from(topic.as_str()), partition: *partition },
+                committed,
+                bounds,
+                partitions: self.topics.partitions(topic),
+                topic_id: None,
+            })
+        });
+        described.collect()
+    }
+
+    fn cooperative(&self) -> bool {
+        matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+    }
+}
+
+fn list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for id in partitions {
+        list.add_partition(&id.topic, id.partition);
+    }
+    list
+}
+
+impl Source for KafkaSource {
+    type Replay = KafkaReplay;
+
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        each: &mut dyn FnMut(usize, RawRecord<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.positions = None;
+        self.serve()?;
+        for error in self.queue.take(timeout, each)? {
+            self.partition_error(&error)?;
+        }
+        Ok(())
+    }
+
+    fn changes(&mut self) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        while let Some(announced) = self.consumer.context().next() {
+            if announced.assign {
+                changes.push(Change::Assigned(self.describe(&announced)?));
+                continue;
+            }
+            let ids = announced.partitions.iter();
+            let ids = ids.map(|(topic, p)| TopicPartition { topic: Arc::from(topic.as_str()), partition: *p }).collect();
+            changes.push(Change::Revoked(ids));
+        }
+        Ok(changes)
+    }
+
+    fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()> {
+        let mut assignment = TopicPartitionList::new();
+        for (id, offset) in partitions {
+            self.queue.forward(&id.topic, id.partition);
+            assignment
+                .add_partition_offset(&id.topic, id.partition, Offset::Offset(*offset))
+                .map_err(|error| failed(format_args!("{id} could not be assigned"), &error))?;
+        }
+        let assigned = if self.cooperative() {
+            self.consumer.incremental_assign(&assignment)
+        } else {
+            self.consumer.assign(&assignment)
+        };
+        assigned.map_err(|error| failed("the assignment could not be taken", &error))?;
+        let waiting = list(partitions.iter().map(|(id, _)| id));
+        self.consumer.pause(&waiting).map_err(|error| failed("partitions could not be paused", &error))
+    }
+
+    fn begin(&mut self, partition: &TopicPartition, index: usize) -> Result<()> {
+        self.queue.name(&partition.topic, partition.partition, index);
+        if index >= self.begun.len() {
+            self.begun.resize(index + 1, None);
+        }
+        self.begun[index] = Some(partition.clone());
+        if self.paused {
+            return Ok(());
+        }
+        // Also where it was paused under an earlier assignment: librdkafka remembers that.
+        self.consumer.resume(&list([partition])).map_err(|error| failed(format_args!("{partition} could not be resumed"), &error))
+    }
+
+    fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        for id in partitions {
+            self.queue.release(&id.topic, id.partition);
+            for begun in self.begun.iter_mut().filter(|begun| begun.as_ref() == Some(id)) {
+                *begun = None;
+            }
+        }
+        let released = if self.cooperative() {
+            self.consumer.incremental_unassign(&list(partitions))
+        } else {
+            self.consumer.unassign()
+        };
+        released.map_err(|error| failed("partitions could not be released", &error))
+    }
+
+    fn pause(&mut self, paused: bool) -> Result<()> {
+        self.paused = paused;
+        let begun = list(self.begun.iter().flatten());
+        if begun.count() == 0 {
+            return Ok(());
+        }
+        let done = if paused { self.consumer.pause(&begun) } else { self.consumer.resume(&begun) };
+        done.map_err(|error| failed("partitions could not be paused or resumed", &error))
+    }
+
+    fn position(&mut self, partition: &TopicPartition) -> Result<Position> {
+        if self.positions.is_none() {
+            let list = self.consumer.position().map_err(|error| failed("positions could not be read", &error))?;
+            let elements = list.elements();
+            let positions = elements.iter().filter_map(|element| match element.offset() {
+                Offset::Offset(offset) => Some(((element.topic().to_owned(), element.partition()), offset)),
+                _ => None,
+            });
+            self.positions = Some(positions.collect());
+        }
+        let key = (partition.topic.to_string(), partition.partition);
+        let position = self.positions.as_ref().and_then(|positions| positions.get(&key).copied());
+        Ok(Position { position, end: self.queue.end(&partition.topic, partition.partition) })
+    }
+
+    fn ends(&mut self, topic: &str) -> Result<Vec<i64>> {
+        let ends = (0..self.topics.partitions(topic)).map(|partition| {
+            let bounds = self.consumer.fetch_watermarks(topic, partition, REQUEST);
+            bounds.map(|(_, high)| high).map_err(|error| failed(format_args!("the end of {topic} [{partition}] could not be read"), &error))
+        });
+        ends.collect()
+    }
+
+    fn committed(&mut self, topic: &str) -> Result<Vec<Option<(i64, String)>>> {
+        let partitions: Vec<_> = (0..self.topics.partitions(topic)).map(|p| (topic.to_owned(), p)).collect();
+        self.committed_offsets(&partitions)
+    }
+
+    fn replay(&self) -> Result<KafkaReplay> {
+        KafkaReplay::new(&self.settings, &self.log)
+    }
+
+    fn idle(&mut self) {
+        // What comes now is answered by the close; errors no longer matter.
+        let _ = self.serve();
+    }
+
+    fn close(self) {
+        let Self { consumer, queue, log, .. } = self;
+        consumer.context().close();
+        drop(queue);
+        close(consumer, &log);
+    }
+}
+
+/// Leaves the group within a bound. A client that does not close in time is left behind rather than waited for.
+pub(super) fn close(consumer: Arc<BaseConsumer<Member>>, log: &Log) {
+    let began = Instant::now();
+    let asked = consumer.close_queue();
+    while asked.is_ok() && !consumer.closed() && began.elapsed() < CLOSE {
+        let _ = consumer.poll(Duration::from_millis(20));
+    }
+    if asked.is_err() || !consumer.closed() {
+        log.warning("kafka", format!("the consumer did not close within {} s and is left behind", CLOSE.as_secs()));
+        std::mem::forget(consumer);
+    }
+}

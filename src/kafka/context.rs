@@ -1,0 +1,148 @@
+//! What librdkafka calls back: log lines, errors, rebalances. Callbacks only take notes; the ingest thread acts.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::{Message, TopicPartitionList};
+use rdkafka_sys::types::RDKafkaRespErr;
+
+use crate::log::{Level, Log};
+
+/// A client that only talks.
+pub(super) struct Plain {
+    pub(super) log: Log,
+}
+
+impl ClientContext for Plain {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        log(&self.log, level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.warning("kafka", format!("{}: {reason}", super::error::text(&error)));
+    }
+}
+
+impl ConsumerContext for Plain {}
+
+fn log(to: &Log, level: RDKafkaLogLevel, fac: &str, message: &str) {
+    let level = match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            Level::Error
+        }
+        RDKafkaLogLevel::Warning => Level::Warning,
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => Level::Info,
+        RDKafkaLogLevel::Debug => Level::Debug,
+    };
+    to.say(level, "kafka", format!("{fac}: {message}"));
+}
+
+/// A rebalance that has been announced and waits to be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    pub(super) assign: bool,
+    pub(super) partitions: Vec<(String, i32)>,
+}
+
+/// A member of a group.
+pub(super) struct Member {
+    plain: Plain,
+    announced: Mutex<VecDeque<Announced>>,
+    /// Nobody is left to answer: what is revoked is given up at once.
+    closing: AtomicBool,
+}
+
+impl Member {
+    pub(super) fn new(log: Log) -> Self {
+        Self { plain: Plain { log }, announced: Mutex::default(), closing: AtomicBool::new(false) }
+    }
+
+    /// The oldest rebalance that has not been answered.
+    pub(super) fn next(&self) -> Option<Announced> {
+        self.lock().pop_front()
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Announced>> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Member {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        self.plain.log(level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.plain.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Member {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let assign = event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Acquire) {
+            // The result does not matter any more: the client is about to go.
+            let _ = match (assign, consumer.rebalance_protocol()) {
+                (true, RebalanceProtocol::Cooperative) => consumer.incremental_assign(list),
+                (false, RebalanceProtocol::Cooperative) => consumer.incremental_unassign(list),
+                _ => consumer.unassign(),
+            };
+            return;
+        }
+        let partitions = list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
+        self.lock().push_back(Announced { assign, partitions });
+    }
+}
+
+/// A producer: remembers the first delivery that failed.
+pub(super) struct Deliveries {
+    plain: Plain,
+    failed: Mutex<Option<(String, KafkaError)>>,
+}
+
+impl Deliveries {
+    pub(super) fn new(log: Log) -> Self {
+        Self { plain: Plain { log }, failed: Mutex::default() }
+    }
+
+    /// The topic and the error of the first delivery that failed since the last call.
+    pub(super) fn take(&self) -> Option<(String, KafkaError)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        self.plain.log(level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.plain.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            // A purge is how an abort empties the queue.
+            let purged = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
+            if error.rdkafka_error_code().is_some_and(|code| purged.contains(&code)) {
+                return;
+            }
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| (message.topic().to_owned(), error.clone()));
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! librdkafka's errors in our words; the value of a setting is never shown, since it may be a secret.
+
+use rdkafka::error::KafkaError;
+
+use crate::error::Error;
+
+/// What went wrong while doing `what`.
+pub(super) fn failed(what: impl std::fmt::Display, error: &KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, description, key, _) => {
+            Error::config(format!("Kafka setting {key:?} was refused: {}", without_value(description)))
+        }
+        KafkaError::ClientCreation(text) => Error::config(format!("{what}: {text}")),
+        other => Error::Kafka(format!("{what}: {}", text(other))),
+    }
+}
+
+/// The broker's or the client's own words.
+pub(super) fn text(error: &KafkaError) -> String {
+    match error {
+        KafkaError::Transaction(error) => error.to_string(),
+        other => other
+            .rdkafka_error_code()
+            .map_or_else(|| other.to_string(), |code| code.to_string()),
+    }
+}
+
+/// A description of a bad setting quotes its value last.
+fn without_value(description: &str) -> &str {
+    match description.find("Invalid value") {
+        Some(_) => "the value is not one that librdkafka takes",
+        None => description,
+    }
+}

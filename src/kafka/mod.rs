@@ -1,0 +1,34 @@
+//! Kafka in and out: the only place that names rdkafka. A consumer and a producer per lane, a reader for replays,
+//! the topics, and the embedded broker.
+
+mod admin;
+mod batch_queue;
+mod client;
+mod consumer;
+mod context;
+mod embedded;
+mod error;
+mod producer;
+mod restore;
+mod settings;
+
+pub use admin::{Topics, prepare};
+pub use client::{TopicProducer, TopicReader, TopicRecord};
+pub use consumer::KafkaSource;
+pub use embedded::Embedded;
+pub use producer::KafkaSink;
+pub use settings::Settings;
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::pipeline::Shared;
+
+/// Makes the two ends of a lane: a member of the group, and the producer that commits for it.
+pub fn connect(shared: &Shared, topics: &Arc<Topics>, lane: usize) -> Result<(KafkaSource, KafkaSink)> {
+    let settings = Settings::new(&shared.plan, lane);
+    let sink = KafkaSink::new(shared, topics.clone(), &settings)?;
+    let source = KafkaSource::new(shared, topics.clone(), settings)?;
+    sink.commit_for(source.member());
+    Ok((source, sink))
+}

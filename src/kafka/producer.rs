@@ -1,0 +1,346 @@
+//! The producer of a lane: results, late events, dead letters and offsets in one transaction, or, at least once, the
+//! results first and the offsets after them. Every blocking producer call is here, on the sink thread.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::admin::Topics;
+use super::context::{Deliveries, Member};
+use super::error::{failed, text};
+use super::settings::Settings;
+use crate::config::{Guarantee, Plan, hex};
+use crate::control::Control;
+use crate::epoch::{Part, Transaction};
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::pipeline::Shared;
+use crate::record::{Headers, OutRecord, Stream};
+use crate::sink::{Outcome, Sink};
+
+const CALL: Duration = Duration::from_secs(30);
+const SERVE: Duration = Duration::from_millis(1);
+
+/// Produces and commits for one member of the group.
+pub struct KafkaSink {
+    plan: Arc<Plan>,
+    topics: Arc<Topics>,
+    control: Control,
+    log: Log,
+    producer: BaseProducer<Deliveries>,
+    group: OnceLock<Arc<BaseConsumer<Member>>>,
+    /// At least once: the epochs of each assignment that are produced but whose offsets are not committed yet.
+    produced: HashMap<u64, u64>,
+}
+
+impl KafkaSink {
+    pub(super) fn new(shared: &Shared, topics: Arc<Topics>, settings: &Settings) -> Result<Self> {
+        let guarantee = shared.plan.guarantee;
+        let producer: BaseProducer<Deliveries> = settings
+            .producer(guarantee)
+            .create_with_context(Deliveries::new(shared.log.clone()))
+            .map_err(|error| failed("the producer could not be made", &error))?;
+        let sink = Self {
+            plan: shared.plan.clone(),
+            topics,
+            control: shared.control.clone(),
+            log: shared.log.clone(),
+            producer,
+            group: OnceLock::new(),
+            produced: HashMap::new(),
+        };
+        if guarantee == Guarantee::ExactlyOnce {
+            sink.retried("transactions could not be initialised", || sink.producer.init_transactions(CALL))?;
+        }
+        Ok(sink)
+    }
+
+    /// Says whose offsets it commits.
+    pub(super) fn commit_for(&self, group: Arc<BaseConsumer<Member>>) {
+        // Set once, when the lane is connected.
+        let _ = self.group.set(group);
+    }
+
+    /// Calls again what librdkafka says may be called again.
+    fn retried(&self, what: &str, call: impl Fn() -> Result<(), KafkaError>) -> Result<()> {
+        let mut told = false;
+        loop {
+            match call() {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !self.control.stopping() => {
+                    if !told {
+                        self.log.warning("kafka", format!("{what} yet, trying again: {error}"));
+                    }
+                    told = true;
+                    self.producer.poll(SERVE);
+                }
+                Err(error) => return Err(failed(what, &error)),
+            }
+        }
+    }
+
+    fn topic(&self, stream: Stream) -> &str {
+        match stream {
+            Stream::Sink(sink) => &self.topics.sinks[sink].name,
+            Stream::Late => &self.plan.late_topic,
+            Stream::DeadLetter => &self.plan.dead_letter_topic,
+        }
+    }
+
+    fn headers(&self, record: &OutRecord) -> OwnedHeaders {
+        match &record.headers {
+            Headers::Named(list) => list.iter().fold(OwnedHeaders::new_with_capacity(list.len()), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value) })
+            }),
+            Headers::Result { model, id } => {
+                let model = &self.plan.models[*model];
+                let headers = OwnedHeaders::new_with_capacity(4)
+                    .insert(Header { key: "id", value: Some(&hex(id)) })
+                    .insert(Header { key: "group", value: Some(&self.plan.group_id) })
+                    .insert(Header { key: "model", value: Some(&model.name) });
+                match &model.version {
+                    None => headers,
+                    Some(version) => headers.insert(Header { key: "model-version", value: Some(version) }),
+                }
+            }
+        }
+    }
+
+    /// Hands every record to librdkafka, waiting where its queue is full.
+    fn produce(&self, part: &Part) -> Result<Option<KafkaError>> {
+        self.check_retention(part)?;
+        for (count, record) in part.records.iter().enumerate() {
+            let topic = self.topic(record.stream);
+            let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic)
+                .headers(self.headers(record))
+                // librdkafka takes 0 for now.
+                .timestamp(record.timestamp.max(1));
+            if let Some(partition) = record.partition {
+                message = message.partition(partition);
+            }
+            if let Some(key) = &record.key {
+                message = message.key(key);
+            }
+            if let Some(value) = &record.value {
+                message = message.payload(value);
+            }
+            loop {
+                match self.producer.send(message) {
+                    Ok(()) => break,
+                    Err((error, back)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                        if self.control.aborting() {
+                            return Ok(Some(error));
+                        }
+                        self.producer.poll(SERVE);
+                        message = back;
+                    }
+                    Err((error, _)) => return self.refused(topic, error).map(Some),
+                }
+            }
+            if count % 1024 == 1023 {
+                self.producer.poll(Duration::ZERO);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Serves delivery reports until none is outstanding: a commit, an abort and the sending of offsets each wait
+    /// a flat 100 ms where some are. Returns the first delivery that failed.
+    fn drain(&self) -> Result<Option<KafkaError>> {
+        while self.producer.in_flight_count() > 0 && !self.control.aborting() {
+            self.producer.poll(SERVE);
+        }
+        match self.producer.context().take() {
+            None => Ok(None),
+            Some((topic, error)) => self.refused(&topic, error).map(Some),
+        }
+    }
+
+    /// A record that was not taken: what trying again cannot mend ends the run.
+    fn refused(&self, topic: &str, error: KafkaError) -> Result<KafkaError> {
+        use RDKafkaErrorCode as Code;
+        let code = error.rdkafka_error_code();
+        let hopeless = [
+            Code::MessageSizeTooLarge,
+            Code::TopicAuthorizationFailed,
+            Code::TransactionalIdAuthorizationFailed,
+            Code::ClusterAuthorizationFailed,
+            Code::UnknownTopic,
+            Code::UnknownPartition,
+            Code::UnknownTopicOrPartition,
+            Code::InvalidTimestamp,
+            Code::InvalidRecord,
+            Code::PolicyViolation,
+        ];
+        if code.is_some_and(|code| hopeless.contains(&code)) {
+            let way_on = match code {
+                Some(Code::MessageSizeTooLarge) => {
+                    ": a result is larger than the topic's max.message.bytes or message.max.bytes allow (result_too_large)"
+                }
+                Some(Code::TopicAuthorizationFailed) => ": the right WRITE on the topic is missing",
+                _ => "",
+            };
+            return Err(Error::Kafka(format!("topic {topic:?} refused a record: {}{way_on}", text(&error))));
+        }
+        Ok(error)
+    }
+
+    /// A result that the sink's retention would take away at once is an error, not a record that vanishes.
+    fn check_retention(&self, part: &Part) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        for record in &part.records {
+            let Stream::Sink(sink) = record.stream else { continue };
+            let topic = &self.topics.sinks[sink];
+            if topic.retention_ms.is_some_and(|retention| now - record.timestamp > retention) {
+                return Err(Error::Kafka(format!(
+                    "a result of {} ms ago is older than the retention of its sink {:?} ({} ms): Kafka would delete it \
+                     at once. Set retention.ms of the sink to -1, or at least to the age of the data",
+                    now - record.timestamp,
+                    topic.name,
+                    topic.retention_ms.unwrap_or_default()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn offsets(transaction: &Transaction) -> Result<TopicPartitionList> {
+        let mut list = TopicPartitionList::new();
+        for part in &transaction.parts {
+            let (topic, partition) = (&part.partition.topic, part.partition.partition);
+            let added = list.add_partition_offset(topic, partition, Offset::Offset(part.offset));
+            added.map_err(|error| failed(format_args!("offset {} of {}", part.offset, part.partition), &error))?;
+            if let Some(mut element) = list.find_partition(topic, partition) {
+                element.set_metadata(&part.metadata);
+            }
+        }
+        Ok(list)
+    }
+
+    fn exactly_once(&self, transaction: &Transaction, group: &BaseConsumer<Member>) -> Result<Outcome> {
+        if let Err(error) = self.producer.begin_transaction() {
+            return self.end(&error);
+        }
+        for part in &transaction.parts {
+            if let Some(error) = self.produce(part)? {
+                return self.abort(&error);
+            }
+        }
+        if let Some(error) = self.drain()? {
+            return self.abort(&error);
+        }
+        if self.control.aborting() {
+            return Ok(Outcome::Aborted);
+        }
+        let offsets = Self::offsets(transaction)?;
+        // Taken anew each time: it carries the generation that the broker compares.
+        let Some(metadata) = group.group_metadata() else { return Ok(Outcome::Aborted) };
+        let sent = self.call(|| self.producer.send_offsets_to_transaction(&offsets, &metadata, CALL));
+        if let Err(error) = sent {
+            return self.end(&error);
+        }
+        match self.call(|| self.producer.commit_transaction(CALL)) {
+            Ok(()) => Ok(Outcome::Committed),
+            Err(error) => self.end(&error),
+        }
+    }
+
+    /// Calls again as long as librdkafka says that it may be.
+    fn call(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+        loop {
+            match call() {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !self.control.aborting() => {
+                    self.producer.poll(SERVE);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// What an error of a transaction call means: abort and try again, or the end of the run.
+    fn end(&self, error: &KafkaError) -> Result<Outcome> {
+        let code = error.rdkafka_error_code();
+        let fenced = [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch];
+        if code.is_some_and(|code| fenced.contains(&code)) {
+            return Err(Error::Fenced(format!(
+                "another member has taken over the transactional id of this lane: {}. Nothing of this one is committed \
+                 any more",
+                text(error)
+            )));
+        }
+        match error {
+            KafkaError::Transaction(inner) if inner.txn_requires_abort() => self.abort(error),
+            other => Err(failed("a transaction could not be ended, so its outcome is unknown", other)),
+        }
+    }
+
+    /// Aborts the transaction, delivery reports served first.
+    fn abort(&self, why: &KafkaError) -> Result<Outcome> {
+        self.log.info("sink", format!("transaction aborted, to be tried again: {}", text(why)));
+        let until = Instant::now() + CALL;
+        while self.producer.in_flight_count() > 0 && Instant::now() < until && !self.control.aborting() {
+            self.producer.poll(SERVE);
+        }
+        match self.call(|| self.producer.abort_transaction(CALL)) {
+            Ok(()) => {
+                // Failed deliveries of what is aborted say nothing any more.
+                self.producer.context().take();
+                Ok(Outcome::Aborted)
+            }
+            Err(error) => {
+                let code = error.rdkafka_error_code();
+                if code == Some(RDKafkaErrorCode::Fenced) {
+                    return self.end(&error);
+                }
+                Err(failed("a transaction could not be aborted", &error))
+            }
+        }
+    }
+
+    fn at_least_once(&mut self, transaction: &Transaction, group: &BaseConsumer<Member>) -> Result<Outcome> {
+        for part in &transaction.parts {
+            let done = self.produced.get(&part.assignment).is_some_and(|epoch| *epoch >= part.last_epoch);
+            if !done && self.produce(part)?.is_some() {
+                return Ok(Outcome::Aborted);
+            }
+        }
+        if self.drain()?.is_some() {
+            return Ok(Outcome::Aborted);
+        }
+        if self.control.aborting() {
+            return Ok(Outcome::Aborted);
+        }
+        self.produced.extend(transaction.parts.iter().map(|part| (part.assignment, part.last_epoch)));
+        match group.commit(&Self::offsets(transaction)?, CommitMode::Sync) {
+            Ok(()) => {
+                self.produced.clear();
+                Ok(Outcome::Committed)
+            }
+            Err(error) => {
+                use RDKafkaErrorCode as Code;
+                let hopeless = [Code::GroupAuthorizationFailed, Code::OffsetMetadataTooLarge, Code::FencedInstanceId];
+                if error.rdkafka_error_code().is_some_and(|code| hopeless.contains(&code)) {
+                    return Err(failed("offsets could not be committed", &error));
+                }
+                self.log.info("sink", format!("offsets not committed yet, trying again: {}", text(&error)));
+                Ok(Outcome::Aborted)
+            }
+        }
+    }
+}
+
+impl Sink for KafkaSink {
+    fn commit(&mut self, transaction: &Transaction) -> Result<Outcome> {
+        let Some(group) = self.group.get().cloned() else { return Ok(Outcome::Aborted) };
+        match self.plan.guarantee {
+            Guarantee::ExactlyOnce => self.exactly_once(transaction, &group),
+            Guarantee::AtLeastOnce => self.at_least_once(transaction, &group),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! librdkafka settings: what the user passes goes through verbatim, except for the few that the guarantee and the
+//! hot path stand on. Values are shown only where they are known to be harmless.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+
+use crate::config::{Guarantee, Plan};
+use crate::error::{Error, Result};
+
+/// Settings that are ours, and what to use instead.
+const OWNED: [(&str, &str); 18] = [
+    ("bootstrap.servers", "use App(brokers=...)"),
+    ("metadata.broker.list", "use App(brokers=...)"),
+    ("group.id", "use App(group_id=...)"),
+    ("enable.auto.commit", "offsets are committed with the results they stand for"),
+    ("enable.auto.offset.store", "offsets are committed with the results they stand for"),
+    ("auto.offset.reset", "use App(start=...): it acts only for a group that has never committed"),
+    ("isolation.level", "sources are always read committed"),
+    ("enable.partition.eof", "it would move the position past the end"),
+    ("transactional.id", "it is made of the group and group.instance.id"),
+    ("enable.idempotence", "the producer is always idempotent"),
+    ("enable.gapless.guarantee", "the producer is always idempotent"),
+    ("acks", "results are always acknowledged by all in-sync replicas"),
+    ("request.required.acks", "results are always acknowledged by all in-sync replicas"),
+    ("partitioner", "results keep the partition of their input"),
+    ("group.protocol", "the classic protocol is used"),
+    ("plugin.library.paths", "loading a shared library is not supported"),
+    ("enable.sasl.oauthbearer.unsecure.jwt", "unsecured tokens are not supported"),
+    ("log.queue", "log lines go to Python's logging"),
+];
+
+/// Settings that only a consumer, or only a producer, understands.
+const PRODUCER_ONLY: [&str; 16] = [
+    "transaction.timeout.ms",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.ms",
+    "linger.ms",
+    "message.send.max.retries",
+    "retries",
+    "queue.buffering.backpressure.threshold",
+    "compression.codec",
+    "compression.type",
+    "compression.level",
+    "batch.num.messages",
+    "batch.size",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "request.timeout.ms",
+];
+const CONSUMER_ONLY: [&str; 17] = [
+    "group.instance.id",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "coordinator.query.interval.ms",
+    "max.poll.interval.ms",
+    "queued.min.messages",
+    "queued.max.messages.kbytes",
+    "fetch.wait.max.ms",
+    "fetch.queue.backoff.ms",
+    "fetch.message.max.bytes",
+    "max.partition.fetch.bytes",
+    "fetch.max.bytes",
+    "fetch.min.bytes",
+    "fetch.error.backoff.ms",
+    "check.crcs",
+    "auto.commit.interval.ms",
+];
+
+/// The settings of one lane's clients.
+#[derive(Clone)]
+pub struct Settings {
+    brokers: String,
+    group: String,
+    user: BTreeMap<String, String>,
+    lane: usize,
+    /// What a random identity is made of.
+    nonce: String,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.user.keys().collect();
+        f.debug_struct("Settings").field("brokers", &self.brokers).field("group", &self.group).field("set", &names).finish()
+    }
+}
+
+impl Settings {
+    /// The settings of a lane.
+    pub fn new(plan: &Plan, lane: usize) -> Self {
+        let brokers = super::embedded::resolve(&plan.brokers);
+        let random = ahash::RandomState::new().hash_one(std::process::id());
+        Self {
+            brokers,
+            group: plan.group_id.clone(),
+            user: plan.kafka.clone(),
+            lane,
+            nonce: format!("{random:016x}"),
+        }
+    }
+
+    /// Refuses settings that are ours, and combinations that cannot work.
+    pub fn check(plan: &Plan) -> Result<()> {
+        for (key, value) in &plan.kafka {
+            if let Some((_, instead)) = OWNED.iter().find(|(owned, _)| owned == key) {
+                return Err(Error::config(format!("kafka[{key:?}] cannot be set: {instead}")));
+            }
+            if key.starts_with("test.mock.") {
+                return Err(Error::config(format!("kafka[{key:?}] cannot be set: use brokers=\"embedded\"")));
+            }
+            if key == "debug" && ["all", "security", "conf"].iter().any(|word| value.contains(word)) {
+                return Err(Error::config(
+                    "kafka[\"debug\"] with all, security or conf would write secrets into the log: name other contexts",
+                ));
+            }
+        }
+        let millis = |key: &str, default: i64| match plan.kafka.get(key) {
+            None => Ok(default),
+            Some(text) => text.parse::<i64>().map_err(|_| {
+                Error::config(format!("kafka[{key:?}] is {text:?}; it must be a whole number of milliseconds"))
+            }),
+        };
+        let (session, poll) = (millis("session.timeout.ms", 45_000)?, millis("max.poll.interval.ms", 300_000)?);
+        if poll < session {
+            return Err(Error::config(format!(
+                "kafka[\"max.poll.interval.ms\"] is {poll}, less than session.timeout.ms ({session}): make it at least \
+                 that"
+            )));
+        }
+        let transaction = millis("transaction.timeout.ms", 60_000)?;
+        if plan.guarantee == Guarantee::ExactlyOnce && transaction < 10_000 {
+            return Err(Error::config(format!(
+                "kafka[\"transaction.timeout.ms\"] is {transaction}: it must be at least 10000, or a slow broker would \
+                 abort transactions that are under way"
+            )));
+        }
+        Ok(())
+    }
+
+    /// For a client that neither consumes nor produces.
+    pub(super) fn client(&self) -> ClientConfig {
+        self.base(|key| !PRODUCER_ONLY.contains(&key) && !CONSUMER_ONLY.contains(&key))
+    }
+
+    /// For a reader of partitions that it is told.
+    pub(super) fn reader(&self, partitions: usize) -> ClientConfig {
+        let mut config = self.base(|key| !PRODUCER_ONLY.contains(&key) && key != "group.instance.id");
+        config.set("group.id", format!("{}-reader", self.group));
+        self.consuming(&mut config, partitions);
+        config
+    }
+
+    /// For a member of the group, `partitions` of which it may get.
+    pub(super) fn member(&self, partitions: usize) -> ClientConfig {
+        let mut config = self.base(|key| !PRODUCER_ONLY.contains(&key));
+        config.set("group.id", &self.group);
+        if let Some(instance) = self.user.get("group.instance.id") {
+            config.set("group.instance.id", format!("{instance}-{}", self.lane));
+        }
+        self.consuming(&mut config, partitions);
+        config
+    }
+
+    fn consuming(&self, config: &mut ClientConfig, partitions: usize) {
+        let mut or = |key: &str, value: String| {
+            if !self.user.contains_key(key) {
+                config.set(key, value);
+            }
+        };
+        // The default of a second stalls a fast consumer each time its queue is full.
+        or("fetch.queue.backoff.ms", "5".into());
+        or("fetch.wait.max.ms", "20".into());
+        or("queued.min.messages", "200000".into());
+        // One budget over all partitions: each has a queue of its own.
+        or("queued.max.messages.kbytes", (65_536 / partitions.max(1)).max(1024).to_string());
+        or("partition.assignment.strategy", "cooperative-sticky".into());
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "false");
+    }
+
+    /// For the producer of the lane. Transactional where the guarantee asks for it.
+    pub(super) fn producer(&self, guarantee: Guarantee) -> ClientConfig {
+        let mut config = self.base(|key| !CONSUMER_ONLY.contains(&key));
+        config.set("enable.idempotence", "true");
+        if !self.user.contains_key("linger.ms") && !self.user.contains_key("queue.buffering.max.ms") {
+            config.set("linger.ms", "1");
+        }
+        if !self.user.contains_key("queue.buffering.max.messages") {
+            config.set("queue.buffering.max.messages", "500000");
+        }
+        if guarantee == Guarantee::ExactlyOnce {
+            let instance = self.user.get("group.instance.id");
+            let identity = instance.unwrap_or(&self.nonce);
+            config.set("transactional.id", format!("{}-{identity}-{}", self.group, self.lane));
+            if instance.is_none() && !self.user.contains_key("transaction.timeout.ms") {
+                // Nobody else will ever finish what a dead member of this name left open.
+                config.set("transaction.timeout.ms", "15000");
+            }
+        }
+        config
+    }
+
+
+    /// Where the brokers are.
+    pub(super) fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    fn base(&self, applies: impl Fn(&str) -> bool) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("client.id", "millstream");
+        for (key, value) in self.user.iter().filter(|(key, _)| applies(key)) {
+            config.set(key, value);
+        }
+        config
+    }
+}

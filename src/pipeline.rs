@@ -1,0 +1,198 @@
+//! All stages together, on threads: one pool per model, and per lane an ingest and a sink thread.
+//! Shutdown is by ownership: the ingest thread gives up its ends of the channels, the workers finish what runs and give
+//! up theirs, and the sink thread, with no sender left, commits once more and ends.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::commit::{Board, SinkStage, ToSink};
+use crate::config::Plan;
+use crate::control::Control;
+use crate::encode::ResultEncoder;
+use crate::error::{Error, Result};
+use crate::ingest::{Ingest, Links, Restore, Until};
+use crate::lane::{Lane, Routes};
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::predict::{Job, Model, Pool, Predictor};
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::time::{Millis, Now};
+
+/// Messages that wait for a sink stage at the most.
+const SINK_QUEUE: usize = 1024;
+/// How long an abort waits for threads before it leaves those behind that a model holds.
+const ABORT: Duration = Duration::from_secs(2);
+
+/// What all lanes of a run share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The log.
+    pub log: Log,
+    /// How the run ends.
+    pub control: Control,
+    /// Where outputs go.
+    pub routes: Routes,
+    /// Whether the run ends at the end of the sources, and whether it drains.
+    pub until_end: Option<bool>,
+}
+
+/// A run on its threads.
+pub struct Running {
+    control: Control,
+    log: Log,
+    threads: Vec<JoinHandle<()>>,
+    ended: Receiver<()>,
+    left: usize,
+}
+
+/// Starts the pools and the lanes. `connect` makes the two ends of a lane, on its own thread.
+pub fn start<S, K, F>(shared: &Shared, models: &[Arc<dyn Model>], connect: F) -> Result<Running>
+where
+    S: Source + 'static,
+    K: Sink + Send + 'static,
+    F: Fn(usize) -> Result<(S, K)> + Clone + Send + 'static,
+{
+    let Shared { plan, metrics, control, .. } = shared;
+    let mut threads = Vec::new();
+    let mut jobs = Vec::new();
+    for (index, model) in models.iter().enumerate() {
+        let encoder = ResultEncoder::new(plan, index, shared.routes.sinks[index]);
+        let predictor = Predictor::new(plan.clone(), metrics.clone(), encoder, model.clone());
+        let pool = Pool::start(&plan.models[index].name, plan.models[index].workers, &predictor, control)?;
+        jobs.push(pool.jobs());
+        threads.extend(pool.into_workers());
+    }
+    let (end, ended) = bounded(plan.lanes);
+    for lane in 0..plan.lanes {
+        let (shared, jobs, connect, end) = (shared.clone(), jobs.clone(), connect.clone(), end.clone());
+        let name = format!("millstream-ingest-{lane}");
+        threads.push(spawn(&name, &shared.control.clone(), move || {
+            let outcome = run_lane(&shared, lane, jobs, &connect);
+            // The main thread may have given up waiting.
+            let _ = end.try_send(());
+            outcome
+        })?);
+    }
+    Ok(Running { control: control.clone(), log: shared.log.clone(), threads, ended, left: plan.lanes })
+}
+
+impl Running {
+    /// Waits for the lanes to end, `timeout` at the most. True once they all have.
+    pub fn wait(&mut self, timeout: Duration) -> bool {
+        if self.left > 0 {
+            match self.ended.recv_timeout(timeout) {
+                Ok(()) => self.left -= 1,
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
+                // A lane thread that panicked has dropped its end.
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => self.left = 0,
+            }
+        }
+        self.left == 0
+    }
+
+    /// Joins all threads, and returns what ended the run if it was an error. A thread that a model holds is left
+    /// behind once the run is aborted: it ends when the call does.
+    pub fn join(self) -> Result<()> {
+        let mut threads = self.threads;
+        let deadline = Instant::now() + ABORT;
+        while !threads.is_empty() {
+            threads.retain(|thread| !thread.is_finished());
+            if self.control.aborting() && Instant::now() > deadline {
+                let names: Vec<_> = threads.iter().filter_map(|t| t.thread().name().map(str::to_owned)).collect();
+                self.log.warning("run", format!("left behind in a call that does not return: {}", names.join(", ")));
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.control.take_error().map_or(Ok(()), Err)
+    }
+}
+
+fn spawn(
+    name: &str,
+    control: &Control,
+    body: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    let (thread, control) = (name.to_owned(), control.clone());
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || control.guard(&thread, body))
+        .map_err(|error| Error::config(format!("thread {name} could not be started: {error}")))
+}
+
+fn run_lane<S, K>(
+    shared: &Shared,
+    lane: usize,
+    jobs: Vec<Sender<Job>>,
+    connect: &impl Fn(usize) -> Result<(S, K)>,
+) -> Result<()>
+where
+    S: Source,
+    K: Sink + Send + 'static,
+{
+    let Shared { plan, metrics, log, control, routes, until_end } = shared;
+    let (source, sink) = connect(lane)?;
+    let (to_sink, messages) = bounded::<ToSink>(SINK_QUEUE);
+    let board = Board::default();
+    let stage = SinkStage::new(sink, board.clone(), metrics.clone());
+    let sink_control = control.clone();
+    let committing = spawn(&format!("millstream-sink-{lane}"), control, move || stage.run(&messages, &sink_control))?;
+
+    let state = Lane::new(plan.clone(), metrics.clone(), routes.clone(), log.clone());
+    let links = Links { jobs, sink: to_sink, board };
+    let (plan, metrics) = (plan.clone(), metrics.clone());
+    let mut ingest = Ingest::new(plan.clone(), metrics, control.clone(), source, state, links, Restore::Thread);
+    if let Some(drain) = until_end {
+        ingest.run_until(Until::end(plan.sources.len(), *drain));
+    }
+    let clock = Clock::start();
+    let outcome = until_stopped(&mut ingest, &clock, control);
+    if let Err(error) = outcome {
+        control.fail(error);
+    }
+    // Every end of the channels goes, so that the workers and then the sink stage end.
+    let mut source = ingest.into_source();
+    while !committing.is_finished() && !control.aborting() {
+        source.idle();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let given_up = Instant::now() + ABORT;
+    while !committing.is_finished() && Instant::now() < given_up {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    source.close();
+    Ok(())
+}
+
+fn until_stopped<S: Source>(ingest: &mut Ingest<S>, clock: &Clock, control: &Control) -> Result<()> {
+    while !control.stopping() {
+        if ingest.step(clock.now())? {
+            return Ok(());
+        }
+    }
+    if control.aborting() { Ok(()) } else { ingest.finish(clock.now()) }
+}
+
+/// The clocks of this machine.
+struct Clock {
+    began: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { began: Instant::now() }
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
+        Now { mono: self.began.elapsed().as_millis() as Millis, wall }
+    }
+}

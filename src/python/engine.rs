@@ -1,0 +1,218 @@
+//! `Engine`: one app made ready to run, and the one function that blocks.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::error::to_py;
+use super::model::PyModel;
+use super::offline::{Fed, Output, run_test};
+use super::{log, metrics};
+use crate::config::Plan;
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::kafka::{self, Settings, Topics};
+use crate::log::LogReader;
+use crate::metadata::Metadata;
+use crate::metrics::Metrics;
+use crate::pipeline::{self, Running, Shared};
+use crate::predict::Model;
+
+/// Waits of the main thread: signals are looked at in between.
+const STEP: Duration = Duration::from_millis(50);
+
+/// One app made ready to run: a checked plan and the hooks of its models.
+#[pyclass(frozen, module = "millstream._core")]
+pub(super) struct Engine {
+    plan: Arc<Plan>,
+    hooks: Vec<Py<PyAny>>,
+    /// Of the run that is under way, or of the next one: a stop may come before it.
+    current: Mutex<(Control, Arc<Metrics>)>,
+}
+
+/// What the main thread does between its waits.
+struct Housekeeping<'a> {
+    log: &'a LogReader,
+    tick: Option<Bound<'a, PyAny>>,
+}
+
+impl Housekeeping<'_> {
+    fn between(&self, py: Python<'_>) -> PyResult<()> {
+        log::hand_over(py, self.log)?;
+        py.check_signals()?;
+        match &self.tick {
+            Some(tick) => tick.call0().map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Engine {
+    fn current(&self) -> MutexGuard<'_, (Control, Arc<Metrics>)> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads the models.
+    fn open(&self, py: Python<'_>) -> PyResult<Vec<Arc<dyn Model>>> {
+        let models = self.hooks.iter().zip(&self.plan.models).map(|(hooks, config)| {
+            let calls: Vec<Py<PyAny>> = hooks.call_method0(py, "open")?.extract(py)?;
+            Ok(Arc::new(PyModel::new(&config.name, &config.fields, calls)) as Arc<dyn Model>)
+        });
+        models.collect()
+    }
+
+    /// Lets go of the models; the first exception is told if nothing else is.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let mut outcome = Ok(());
+        for hooks in &self.hooks {
+            if let Err(error) = hooks.call_method0(py, "close") {
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
+    }
+
+    /// Runs `body` with the models loaded.
+    fn with_models<T>(
+        &self,
+        py: Python<'_>,
+        body: impl FnOnce(Vec<Arc<dyn Model>>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let outcome = self.open(py).and_then(body);
+        let closed = self.close(py);
+        let value = outcome?;
+        closed.map(|()| value)
+    }
+
+    fn run_on_kafka(
+        &self,
+        py: Python<'_>,
+        shared: impl FnOnce(&Topics) -> Shared,
+        housekeeping: &Housekeeping<'_>,
+        says: &crate::log::Log,
+    ) -> PyResult<()> {
+        let Some(topics) = self.prepare(py, says, housekeeping)? else { return Ok(()) };
+        let shared = shared(&topics);
+        let topics = Arc::new(topics);
+        self.with_models(py, |models| {
+            let (of_lanes, all) = (shared.clone(), topics.clone());
+            let connect = move |lane| kafka::connect(&of_lanes, &all, lane);
+            let running = pipeline::start(&shared, &models, connect).map_err(|error| to_py(py, error))?;
+            self.wait(py, &shared, running, housekeeping)
+        })
+    }
+
+    /// Looks at the cluster, on a thread of its own so that a signal can end the wait. None on a stop.
+    fn prepare(&self, py: Python<'_>, says: &crate::log::Log, housekeeping: &Housekeeping<'_>) -> PyResult<Option<Topics>> {
+        let (done, outcome) = bounded::<Result<Topics>>(1);
+        let (plan, says, control) = (self.plan.clone(), says.clone(), self.current().0.clone());
+        let body = move || drop(done.send(kafka::prepare(&plan, &says)));
+        let thread = std::thread::Builder::new().name("millstream-prepare".to_owned()).spawn(body);
+        let thread = thread.map_err(|error| to_py(py, Error::config(error)))?;
+        loop {
+            match py.detach(|| outcome.recv_timeout(STEP)) {
+                Ok(topics) => {
+                    py.detach(|| drop(thread.join()));
+                    return topics.map(Some).map_err(|error| to_py(py, error));
+                }
+                Err(RecvTimeoutError::Timeout) => housekeeping.between(py)?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let what = "the check of the cluster ended without a word".to_owned();
+                    return Err(to_py(py, Error::Internal { thread: "millstream-prepare".to_owned(), what }));
+                }
+            }
+            if control.stopping() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for the lanes, detached; a stop is given `drain_timeout`, then the run is aborted.
+    fn wait(&self, py: Python<'_>, shared: &Shared, mut running: Running, housekeeping: &Housekeeping<'_>) -> PyResult<()> {
+        let (control, timeout) = (&shared.control, Duration::from_millis(self.plan.drain_timeout_ms as u64));
+        let mut deadline: Option<Instant> = None;
+        let mut interrupted = Ok(());
+        while !py.detach(|| running.wait(STEP)) {
+            if let Err(error) = housekeeping.between(py) {
+                interrupted = Err(error);
+                control.abort();
+            }
+            if control.stopping() && Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + timeout) {
+                shared.log.warning("run", format!("the stop took longer than drain_timeout ({timeout:?}): aborted"));
+                control.abort();
+            }
+            if control.aborting() {
+                break;
+            }
+        }
+        let ended = py.detach(|| running.join());
+        log::hand_over(py, housekeeping.log)?;
+        interrupted?;
+        ended.map_err(|error| to_py(py, error))
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(py: Python<'_>, plan: &str, models: Vec<Py<PyAny>>) -> PyResult<Self> {
+        let checked = Plan::from_json(plan).and_then(|plan| {
+            Settings::check(&plan)?;
+            Metadata::check_size(&plan)?;
+            Ok(plan)
+        });
+        let plan = Arc::new(checked.map_err(|error| to_py(py, error))?);
+        let metrics = Arc::new(Metrics::new(&plan));
+        Ok(Self { plan, hooks: models, current: Mutex::new((Control::default(), metrics)) })
+    }
+
+    #[pyo3(signature = (*, until_end, drain, tick))]
+    fn run(&self, py: Python<'_>, until_end: bool, drain: bool, tick: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let metrics = Arc::new(Metrics::new(&self.plan));
+        let control = {
+            let mut current = self.current();
+            current.1 = metrics.clone();
+            current.0.clone()
+        };
+        let (says, reader) = crate::log::channel();
+        let housekeeping = Housekeeping { log: &reader, tick };
+        let shared = |topics: &Topics| Shared {
+            plan: self.plan.clone(),
+            metrics,
+            log: says.clone(),
+            control,
+            routes: topics.routes(&self.plan),
+            until_end: until_end.then_some(drain),
+        };
+        let outcome = self.run_on_kafka(py, shared, &housekeeping, &says);
+        self.current().0 = Control::default();
+        outcome
+    }
+
+    fn stop(&self) {
+        self.current().0.stop();
+    }
+
+    fn abort(&self) {
+        self.current().0.abort();
+    }
+
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let current = self.current().1.clone();
+        metrics::to_dict(py, &current)
+    }
+
+    fn test(&self, py: Python<'_>, topics: Vec<Fed>, drain: bool) -> PyResult<Output> {
+        let metrics = Arc::new(Metrics::new(&self.plan));
+        self.current().1 = metrics.clone();
+        let (says, reader) = crate::log::channel();
+        let outcome = self.with_models(py, |models| {
+            run_test(&self.plan, &models, &metrics, &says, topics, drain).map_err(|error| to_py(py, error))
+        });
+        log::hand_over(py, &reader)?;
+        outcome
+    }
+}

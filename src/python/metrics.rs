@@ -1,0 +1,78 @@
+//! The registry of counters as a dict.
+
+use std::sync::atomic::Ordering;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::decode::Reason;
+use crate::metrics::{Metrics, ModelMetrics, SourceMetrics};
+
+pub(super) fn to_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let sources = PyDict::new(py);
+    for source in &metrics.sources {
+        sources.set_item(&source.topic, source_dict(py, source)?)?;
+    }
+    let models = PyDict::new(py);
+    for model in &metrics.models {
+        models.set_item(&model.name, model_dict(py, model)?)?;
+    }
+    let total = |of: fn(&SourceMetrics) -> u64| metrics.sources.iter().map(of).sum::<u64>();
+    let all = |of: fn(&ModelMetrics) -> u64| metrics.models.iter().map(of).sum::<u64>();
+    dict.set_item("consumed", total(|source| source.consumed.get()))?;
+    dict.set_item("dead_letters", total(SourceMetrics::dead_letters_total))?;
+    dict.set_item("late_pairs", all(|model| model.late_pairs.get()))?;
+    dict.set_item("windows", all(|model| model.windows_produced.get()))?;
+    dict.set_item("epochs", metrics.epochs.get())?;
+    dict.set_item("transactions", metrics.transactions.get())?;
+    dict.set_item("transactions_aborted", metrics.transactions_aborted.get())?;
+    dict.set_item("rebalances", metrics.rebalances.get())?;
+    dict.set_item("inflight_bytes", metrics.inflight.get())?;
+    dict.set_item("paused", metrics.paused.load(Ordering::Relaxed))?;
+    dict.set_item("sources", sources)?;
+    dict.set_item("models", models)?;
+    Ok(dict)
+}
+
+fn source_dict<'py>(py: Python<'py>, source: &SourceMetrics) -> PyResult<Bound<'py, PyDict>> {
+    let dead_letters = PyDict::new(py);
+    for (reason, count) in Reason::ALL.iter().zip(&source.dead_letters) {
+        if count.get() > 0 {
+            dead_letters.set_item(reason.code(), count.get())?;
+        }
+    }
+    let partitions = PyDict::new(py);
+    for (partition, gauges) in source.partitions() {
+        let dict = PyDict::new(py);
+        dict.set_item("next_offset", gauges.next_offset)?;
+        dict.set_item("committed_offset", gauges.committed_offset)?;
+        dict.set_item("end_offset", gauges.end_offset)?;
+        dict.set_item("lag", gauges.lag())?;
+        dict.set_item("clock", gauges.clock)?;
+        dict.set_item("events", gauges.events)?;
+        dict.set_item("keys", gauges.keys)?;
+        partitions.set_item(partition, dict)?;
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("consumed", source.consumed.get())?;
+    dict.set_item("below_expected", source.below_expected.get())?;
+    dict.set_item("dead_letters", dead_letters)?;
+    dict.set_item("partitions", partitions)?;
+    Ok(dict)
+}
+
+fn model_dict<'py>(py: Python<'py>, model: &ModelMetrics) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("events", model.events.get())?;
+    dict.set_item("late_events", model.late_events.get())?;
+    dict.set_item("before_start", model.before_start.get())?;
+    dict.set_item("late_pairs", model.late_pairs.get())?;
+    dict.set_item("windows_closed", model.windows_closed.get())?;
+    dict.set_item("windows_skipped", model.windows_skipped.get())?;
+    dict.set_item("windows_produced", model.windows_produced.get())?;
+    dict.set_item("batches", model.batches.get())?;
+    dict.set_item("predict_seconds", model.predict_nanos.get() as f64 / 1e9)?;
+    dict.set_item("pool_busy", model.pool_busy.load(Ordering::Relaxed))?;
+    Ok(dict)
+}

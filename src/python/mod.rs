@@ -1,0 +1,45 @@
+//! The extension module `millstream._core`: the only place that names pyo3 and numpy.
+
+mod batch;
+mod client;
+mod dense;
+mod engine;
+mod error;
+mod log;
+mod metrics;
+mod model;
+mod offline;
+mod outputs;
+mod window;
+
+use pyo3::prelude::*;
+
+/// The compiled engine of millstream.
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::batch::WindowBatch;
+    #[pymodule_export]
+    use super::client::{Consumer, EmbeddedBroker, Producer};
+    #[pymodule_export]
+    use super::engine::Engine;
+    #[pymodule_export]
+    use super::features;
+    #[pymodule_export]
+    use super::window::Window;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// What this build can do.
+#[pyfunction]
+fn features(py: Python<'_>) -> PyResult<Bound<'_, pyo3::types::PyDict>> {
+    let features = pyo3::types::PyDict::new(py);
+    features.set_item("tls", cfg!(any(feature = "tls", feature = "tls-vendored")))?;
+    Ok(features)
+}

@@ -1,0 +1,50 @@
+//! A Python callable as a model: attached while it runs, detached while its thread waits.
+
+use pyo3::prelude::*;
+
+use super::batch::WindowBatch;
+use super::error::raised;
+use super::outputs;
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::predict::{Model, Outputs};
+
+/// What the workers of a model call: one callable each.
+pub(super) struct PyModel {
+    name: String,
+    fields: Vec<String>,
+    calls: Vec<Py<PyAny>>,
+}
+
+impl PyModel {
+    pub(super) fn new(name: &str, fields: &[String], calls: Vec<Py<PyAny>>) -> Self {
+        Self { name: name.to_owned(), fields: fields.to_vec(), calls }
+    }
+
+    fn call(&self, py: Python<'_>, worker: usize, batch: &mut Batch) -> Result<Outputs> {
+        let python = |error| raised(&self.name, error);
+        let batch = WindowBatch::new(py, &self.fields, batch).map_err(python)?;
+        let call = self.calls[worker % self.calls.len()].bind(py);
+        let result = call.call1((batch,)).map_err(python)?;
+        outputs::convert(&self.name, &result)
+    }
+}
+
+impl Model for PyModel {
+    fn predict(&self, worker: usize, batch: &mut Batch) -> Result<Outputs> {
+        Python::try_attach(|py| self.call(py, worker, batch))
+            .unwrap_or_else(|| Err(Error::model(format!("the interpreter ended before model {} was called", self.name))))
+    }
+
+    fn enter(&self, body: &mut (dyn FnMut() + Send)) {
+        // Attached once for the life of the thread: what a model keeps per thread stays. Where the interpreter is
+        // going away there is nothing left to do.
+        let _ = Python::try_attach(|_| body());
+    }
+
+    fn detached(&self, body: &mut (dyn FnMut() + Send)) {
+        if Python::try_attach(|py| py.detach(&mut *body)).is_none() {
+            body();
+        }
+    }
+}

@@ -19,6 +19,8 @@ pub struct EncodedResult {
     pub epoch: u64,
     /// The window's end: results of an epoch are ordered by (end, key bytes, model).
     pub end: Millis,
+    /// The place of its model by name.
+    pub rank: usize,
     /// The record.
     pub record: OutRecord,
 }
@@ -30,14 +32,16 @@ pub struct ResultEncoder {
     stream: Stream,
     fingerprint: [u8; 16],
     keep_partition: bool,
+    rank: usize,
 }
 
 impl ResultEncoder {
     /// For the results of a model; `keep_partition` where its sink has as many partitions as its source.
     pub fn new(plan: &Plan, model: usize, keep_partition: bool) -> Self {
         let config = &plan.models[model];
+        let rank = plan.models.iter().filter(|other| other.name < config.name).count();
         let sink = plan.sinks().iter().position(|sink| *sink == config.sink).unwrap_or(0);
-        Self { model, stream: Stream::Sink(sink), fingerprint: plan.fingerprint(config), keep_partition }
+        Self { model, stream: Stream::Sink(sink), fingerprint: plan.fingerprint(config), keep_partition, rank }
     }
 
     /// Encodes a row for each window.
@@ -51,6 +55,7 @@ impl ResultEncoder {
                 assignment: window.assignment,
                 epoch: window.epoch,
                 end: window.end,
+                rank: self.rank,
                 record: OutRecord {
                     stream: self.stream,
                     partition: self.keep_partition.then_some(window.partition),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::encode::EncodedResult;
-use crate::record::{OutRecord, TopicPartition};
+use crate::record::{OutRecord, Stream, TopicPartition};
 
 /// One partition at one instant.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,10 +161,6 @@ fn take_part(epochs: &mut BTreeMap<u64, Epoch>) -> Option<Part> {
 }
 
 /// The order of output of a partition: by sink, then (end, key bytes, model).
-fn order(result: &EncodedResult) -> (crate::record::Stream, i64, &[u8], usize) {
-    let model = match result.record.headers {
-        crate::record::Headers::Result { model, .. } => model,
-        crate::record::Headers::Named(_) => usize::MAX,
-    };
-    (result.record.stream, result.end, result.record.key.as_deref().unwrap_or_default(), model)
+fn order(result: &EncodedResult) -> (Stream, i64, &[u8], usize) {
+    (result.record.stream, result.end, result.record.key.as_deref().unwrap_or_default(), result.rank)
 }

@@ -97,9 +97,9 @@ pub struct ModelMetrics {
     pub before_start: Counter,
     /// Pairs of an event and a window it was late for.
     pub late_pairs: Counter,
-    /// Windows closed.
+    /// Windows closed that held an event.
     pub windows_closed: Counter,
-    /// Windows with fewer than `min_events`.
+    /// Those of them with fewer than `min_events`.
     pub windows_skipped: Counter,
     /// Windows whose results are committed.
     pub windows_produced: Counter,

@@ -134,7 +134,8 @@ impl Offline {
             let done = self.ingest()?;
             let calls = self.predict()?;
             let committed = self.commit()?;
-            if done || (calls == 0 && !committed && before == self.now) {
+            let quiet = calls == 0 && !committed && before == self.now;
+            if done || (quiet && self.ingest.caught_up()?) {
                 return Ok(done);
             }
         }

@@ -125,6 +125,16 @@ impl<S: Source> Ingest<S> {
         self.cut_at = None;
     }
 
+    /// Whether every assigned partition has been read to its end, and nothing waits to be handed on.
+    pub fn caught_up(&mut self) -> Result<bool> {
+        let mut all = self.assigned_once && self.cuts.is_empty();
+        for index in 0..self.slots.len() {
+            let standing = self.standing(index)?;
+            all &= self.slots[index].is_none() || standing.is_some_and(|standing| standing.caught_up);
+        }
+        Ok(all)
+    }
+
     /// The highest clock of all partitions.
     pub fn latest_clock(&self) -> Millis {
         self.lane.latest_clock()

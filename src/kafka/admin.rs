@@ -35,6 +35,8 @@ pub struct SinkTopic {
 #[derive(Clone, Debug, Default)]
 pub struct Topics {
     partitions: HashMap<String, i32>,
+    /// The largest record that a topic of ours may have to take.
+    pub largest_message: i64,
     /// The sinks, in the plan's order.
     pub sinks: Vec<SinkTopic>,
 }
@@ -99,7 +101,8 @@ pub fn prepare(plan: &Plan, log: &Log) -> Result<Topics> {
         Ok(SinkTopic { name: name.to_owned(), retention_ms })
     });
     let sinks = sinks.collect::<Result<_>>()?;
-    Ok(Topics { partitions: admin.partitions, sinks })
+    let largest_message = traits.values().map(|of| of.max_message_bytes).max().unwrap_or(0) + HEADROOM;
+    Ok(Topics { partitions: admin.partitions, largest_message, sinks })
 }
 
 impl Admin<'_> {

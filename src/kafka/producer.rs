@@ -43,7 +43,7 @@ impl KafkaSink {
     pub(super) fn new(shared: &Shared, topics: Arc<Topics>, settings: &Settings) -> Result<Self> {
         let guarantee = shared.plan.guarantee;
         let producer: BaseProducer<Deliveries> = settings
-            .producer(guarantee)
+            .producer(guarantee, topics.largest_message)
             .create_with_context(Deliveries::new(shared.log.clone()))
             .map_err(|error| failed("the producer could not be made", &error))?;
         let sink = Self {

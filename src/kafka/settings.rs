@@ -185,7 +185,7 @@ impl Settings {
     }
 
     /// For the producer of the lane. Transactional where the guarantee asks for it.
-    pub(super) fn producer(&self, guarantee: Guarantee) -> ClientConfig {
+    pub(super) fn producer(&self, guarantee: Guarantee, largest: i64) -> ClientConfig {
         let mut config = self.base(|key| !CONSUMER_ONLY.contains(&key));
         config.set("enable.idempotence", "true");
         if !self.user.contains_key("linger.ms") && !self.user.contains_key("queue.buffering.max.ms") {
@@ -193,6 +193,10 @@ impl Settings {
         }
         if !self.user.contains_key("queue.buffering.max.messages") {
             config.set("queue.buffering.max.messages", "500000");
+        }
+        if !self.user.contains_key("message.max.bytes") {
+            // What the sources hold must fit into the dead-letter topic; the topics have their own limits.
+            config.set("message.max.bytes", largest.clamp(1_000_000, 1_000_000_000).to_string());
         }
         if guarantee == Guarantee::ExactlyOnce {
             let instance = self.user.get("group.instance.id");

@@ -238,10 +238,10 @@ impl PartitionWindows {
             let key = *key;
             let start = end - size;
             let len = self.buffer.count(key, start, end);
+            model.counts.closed += u64::from(len > 0);
             if len >= model.min_events {
                 let range = Range { key, start, end, len, closed: self.arrivals };
                 model.ready.push_back(Closed { range, epoch: self.epoch });
-                model.counts.closed += 1;
                 closed.windows += 1;
                 closed.events += len;
             } else if len > 0 {

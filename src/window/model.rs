@@ -50,9 +50,9 @@ pub struct Counts {
     pub late_pairs: u64,
     /// Pairs of an event and a window, late or not.
     pub pairs: u64,
-    /// Windows closed with enough events.
+    /// Windows closed that held an event.
     pub closed: u64,
-    /// Windows closed with fewer than `min_events`.
+    /// Those of them with fewer than `min_events`.
     pub skipped: u64,
 }
 

@@ -67,7 +67,8 @@ def test_keys_and_partitions_have_windows_of_their_own() -> None:
 
 
 def test_one_partition_does_not_move_the_clock_of_another() -> None:
-    app, seen = recording_app()
+    source = Topic("readings", timestamp="ts", fields=["v"], idle_timeout=None)
+    app, seen = recording_app(source=source)
     app.test({"readings": [reading(0, 1, "a", 0), reading(60_000, 2, "b", 1), reading(5_000, 3, "a", 0)]})
     assert seen.contents["a", 0, 10_000] == [1, 3]
 

@@ -86,7 +86,8 @@ impl<K: Sink> SinkStage<K> {
             ToSink::Predicted(results) => self.ledger.results(results),
             ToSink::Revoked(assignments, done) => {
                 let queued = self.ledger.revoke(&assignments);
-                let aborted = self.aborted.as_mut().map_or(0, |aborted| aborted.drop_assignments(&assignments));
+                let aborted =
+                    self.aborted.as_mut().map_or(0, |aborted| aborted.drop_assignments(&assignments));
                 self.metrics.inflight.release(queued + aborted);
                 self.board.forget(&assignments);
                 // The ingest thread may have given up waiting.
@@ -121,6 +122,10 @@ impl<K: Sink> SinkStage<K> {
             self.board.set(part.assignment, part.last_epoch, part.offset);
             self.metrics.inflight.release(part.bytes);
             self.metrics.epochs.add(part.epochs);
+            let topic = &*part.partition.topic;
+            if let Some(source) = self.metrics.sources.iter().find(|source| source.topic == topic) {
+                source.set_committed(part.partition.partition, part.offset);
+            }
             for record in &part.records {
                 if let Headers::Result { model, .. } = record.headers {
                     produced[model] += 1;

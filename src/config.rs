@@ -217,8 +217,8 @@ pub struct Plan {
 impl Plan {
     /// Reads and checks a plan.
     pub fn from_json(text: &str) -> Result<Self> {
-        let plan: Self =
-            serde_json::from_str(text).map_err(|error| Error::config(format!("the app's plan is malformed: {error}")))?;
+        let plan: Self = serde_json::from_str(text)
+            .map_err(|error| Error::config(format!("the app's plan is malformed: {error}")))?;
         check::plan(&plan)?;
         Ok(plan)
     }

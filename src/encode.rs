@@ -41,16 +41,31 @@ impl ResultEncoder {
         let config = &plan.models[model];
         let rank = plan.models.iter().filter(|other| other.name < config.name).count();
         let sink = plan.sinks().iter().position(|sink| *sink == config.sink).unwrap_or(0);
-        Self { model, stream: Stream::Sink(sink), fingerprint: plan.fingerprint(config), keep_partition, rank }
+        Self {
+            model,
+            stream: Stream::Sink(sink),
+            fingerprint: plan.fingerprint(config),
+            keep_partition,
+            rank,
+        }
     }
 
     /// Encodes a row for each window.
-    pub fn encode(&self, plan: &Plan, windows: &[WindowMeta], outputs: &Outputs) -> Result<Vec<EncodedResult>> {
+    pub fn encode(
+        &self,
+        plan: &Plan,
+        windows: &[WindowMeta],
+        outputs: &Outputs,
+    ) -> Result<Vec<EncodedResult>> {
         let encoded = windows.iter().enumerate().map(|(row, window)| {
             let value = value(window, outputs, row).map_err(|error| {
-                Error::model(format!("a result of model {} cannot be written as JSON: {error}", plan.models[self.model].name))
+                Error::model(format!(
+                    "a result of model {} cannot be written as JSON: {error}",
+                    plan.models[self.model].name
+                ))
             })?;
-            let id = plan.window_id(&self.fingerprint, window.partition, &window.key, window.start, window.end);
+            let id =
+                plan.window_id(&self.fingerprint, window.partition, &window.key, window.start, window.end);
             Ok(EncodedResult {
                 assignment: window.assignment,
                 epoch: window.epoch,

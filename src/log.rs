@@ -78,7 +78,8 @@ impl LogReader {
         let mut lines: Vec<Line> = self.lines.try_iter().collect();
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let text = format!("{dropped} log lines were dropped because they came faster than they were read");
+            let text =
+                format!("{dropped} log lines were dropped because they came faster than they were read");
             lines.push(Line { level: Level::Warning, part: "log", text });
         }
         lines

@@ -171,7 +171,8 @@ impl Metadata {
     pub fn check(&self, committed: &Self, place: &str) -> Result<()> {
         let way_on = "Committed state and the app must agree; to start anew beside it, use a new group_id";
         let differs = |what: &str, was: &str, is: &str| {
-            let text = format!("{place}: {what} was {was} when the group committed last and is {is} now. {way_on}");
+            let text =
+                format!("{place}: {what} was {was} when the group committed last and is {is} now. {way_on}");
             Err(Error::LostHistory(text))
         };
         if let (Some(was), Some(is)) = (&committed.topic_id, &self.topic_id)
@@ -180,7 +181,11 @@ impl Metadata {
             return differs("the topic's id", was, is);
         }
         if committed.partitions != self.partitions {
-            return differs("the number of partitions", &committed.partitions.to_string(), &self.partitions.to_string());
+            return differs(
+                "the number of partitions",
+                &committed.partitions.to_string(),
+                &self.partitions.to_string(),
+            );
         }
         if committed.time_rule != self.time_rule {
             return differs("the timestamp rule (field, unit)", &committed.time_rule, &self.time_rule);
@@ -197,7 +202,11 @@ impl Metadata {
                 let text = |[size, hop, offset, grace]: [Millis; 4]| {
                     format!("size {size} ms, hop {hop} ms, offset {offset} ms, grace {grace} ms")
                 };
-                return differs(&format!("the window of model {}", model.name), &text(was.windows), &text(model.windows));
+                return differs(
+                    &format!("the window of model {}", model.name),
+                    &text(was.windows),
+                    &text(model.windows),
+                );
             }
         }
         for was in &committed.models {
@@ -210,7 +219,10 @@ impl Metadata {
 
     /// The floor of a model by name.
     pub fn floor(&self, name: &str) -> Floor {
-        self.models.iter().find(|model| model.name == name).map_or(Floor::None, |model| Floor::from(&model.floor))
+        self.models
+            .iter()
+            .find(|model| model.name == name)
+            .map_or(Floor::None, |model| Floor::from(&model.floor))
     }
 }
 

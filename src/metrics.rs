@@ -185,6 +185,13 @@ impl SourceMetrics {
         partitions.insert(partition, PartitionGauges { committed_offset, ..gauges });
     }
 
+    /// Says what is committed on a partition of ours.
+    pub fn set_committed(&self, partition: i32, offset: i64) {
+        if let Some(gauges) = self.lock().get_mut(&partition) {
+            gauges.committed_offset = Some(offset);
+        }
+    }
+
     /// Forgets a partition that is no longer ours.
     pub fn drop_partition(&self, partition: i32) {
         self.lock().remove(&partition);

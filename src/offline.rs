@@ -51,7 +51,8 @@ impl Offline {
         batch: usize,
     ) -> Self {
         let (sink, messages) = bounded(1 << 16);
-        let (senders, jobs): (Vec<_>, Vec<_>) = plan.models.iter().map(|model| bounded(model.workers)).unzip();
+        let (senders, jobs): (Vec<_>, Vec<_>) =
+            plan.models.iter().map(|model| bounded(model.workers)).unzip();
         let predictors = models.iter().enumerate().map(|(index, model)| {
             let encoder = ResultEncoder::new(plan, index, true);
             Predictor::new(plan.clone(), metrics.clone(), encoder, model.clone())

@@ -106,8 +106,12 @@ impl Running {
         while !threads.is_empty() {
             threads.retain(|thread| !thread.is_finished());
             if self.control.aborting() && Instant::now() > deadline {
-                let names: Vec<_> = threads.iter().filter_map(|t| t.thread().name().map(str::to_owned)).collect();
-                self.log.warning("run", format!("left behind in a call that does not return: {}", names.join(", ")));
+                let names: Vec<_> =
+                    threads.iter().filter_map(|t| t.thread().name().map(str::to_owned)).collect();
+                self.log.warning(
+                    "run",
+                    format!("left behind in a call that does not return: {}", names.join(", ")),
+                );
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -144,12 +148,14 @@ where
     let board = Board::default();
     let stage = SinkStage::new(sink, board.clone(), metrics.clone());
     let sink_control = control.clone();
-    let committing = spawn(&format!("millstream-sink-{lane}"), control, move || stage.run(&messages, &sink_control))?;
+    let committing =
+        spawn(&format!("millstream-sink-{lane}"), control, move || stage.run(&messages, &sink_control))?;
 
-    let state = Lane::new(plan.clone(), metrics.clone(), routes.clone(), log.clone());
+    let windows = Lane::new(plan.clone(), metrics.clone(), routes.clone(), log.clone());
     let links = Links { jobs, sink: to_sink, board };
     let (plan, metrics) = (plan.clone(), metrics.clone());
-    let mut ingest = Ingest::new(plan.clone(), metrics, control.clone(), source, state, links, Restore::Thread);
+    let mut ingest =
+        Ingest::new(plan.clone(), metrics, control.clone(), source, windows, links, Restore::Thread);
     if let Some(drain) = until_end {
         ingest.run_until(Until::end(plan.sources.len(), *drain));
     }
@@ -192,7 +198,8 @@ impl Clock {
     }
 
     fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
+        let wall =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
         Now { mono: self.began.elapsed().as_millis() as Millis, wall }
     }
 }

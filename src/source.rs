@@ -72,7 +72,11 @@ pub trait Source {
 
     /// Serves the group, then hands over records that are there, waiting up to `timeout` for the first.
     /// A record comes with the index that `begin` gave its partition.
-    fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(usize, RawRecord<'_>) -> Result<()>) -> Result<()>;
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        each: &mut dyn FnMut(usize, RawRecord<'_>) -> Result<()>,
+    ) -> Result<()>;
 
     /// Changes of the assignment since the last call.
     fn changes(&mut self) -> Result<Vec<Change>>;

@@ -54,7 +54,9 @@ fn model(plan: &Plan, model: &ModelConfig) -> Result<()> {
         return Err(Error::config(format!("model {name} has no source {}", model.source)));
     };
     if let Some(field) = model.fields.iter().find(|field| !source.fields.contains(field)) {
-        return Err(Error::config(format!("model {name} reads field {field:?}, which its source does not declare")));
+        return Err(Error::config(format!(
+            "model {name} reads field {field:?}, which its source does not declare"
+        )));
     }
     for (what, value, least) in [
         ("size", model.size_ms, 1),
@@ -83,9 +85,14 @@ fn model(plan: &Plan, model: &ModelConfig) -> Result<()> {
 
 /// Sources, sinks, the late and the dead-letter topic must not be taken for each other.
 fn own_topics(plan: &Plan) -> Result<()> {
-    let used: HashSet<&str> =
-        plan.sources.iter().map(|s| s.topic.as_str()).chain(plan.models.iter().map(|m| m.sink.as_str())).collect();
-    for (setting, topic) in [("dead_letter_topic", &plan.dead_letter_topic), ("late_topic", &plan.late_topic)] {
+    let used: HashSet<&str> = plan
+        .sources
+        .iter()
+        .map(|s| s.topic.as_str())
+        .chain(plan.models.iter().map(|m| m.sink.as_str()))
+        .collect();
+    for (setting, topic) in [("dead_letter_topic", &plan.dead_letter_topic), ("late_topic", &plan.late_topic)]
+    {
         if used.contains(topic.as_str()) {
             return Err(Error::config(format!(
                 "{setting}={topic:?} is a source or a sink of the same app: give it a topic of its own"

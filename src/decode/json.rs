@@ -114,7 +114,10 @@ impl JsonDecoder {
         }
         if !error.is_data() && serde_json::from_slice::<IgnoredAny>(value).is_ok() {
             // Only a declared field is read as a number or as text at all: 1e400, or a lone surrogate.
-            return Err(Rejected::new(Reason::BadType, format!("a declared field does not fit its type: {error}")));
+            return Err(Rejected::new(
+                Reason::BadType,
+                format!("a declared field does not fit its type: {error}"),
+            ));
         }
         let reason = if error.is_data() { Reason::BadType } else { Reason::NotJson };
         Err(Rejected::new(reason, error.to_string()))
@@ -189,7 +192,11 @@ impl Below<'_> {
         }
         self.found.set(self.node, value, text);
         if !self.node.children.is_empty() {
-            let below = if value == Scalar::Null { Scalar::Missing } else { Scalar::Wrong("below a value that is no object") };
+            let below = if value == Scalar::Null {
+                Scalar::Missing
+            } else {
+                Scalar::Wrong("below a value that is no object")
+            };
             self.found.reset(self.node, below);
         }
         Ok(())
@@ -248,7 +255,11 @@ impl<'de> Visitor<'de> for Below<'_> {
                 }
                 Some(index) => {
                     expected = index + 1;
-                    map.next_value_seed(Below { node: &node.children[index], found: &mut *found, top: false })?;
+                    map.next_value_seed(Below {
+                        node: &node.children[index],
+                        found: &mut *found,
+                        top: false,
+                    })?;
                 }
             }
         }

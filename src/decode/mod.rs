@@ -79,7 +79,10 @@ impl Decoder {
         let (time, own_time) = match &self.timestamp {
             None => {
                 let time = record.timestamp.ok_or_else(|| {
-                    Rejected::new(Reason::BadTimestamp, "the record has no timestamp, and no field is declared")
+                    Rejected::new(
+                        Reason::BadTimestamp,
+                        "the record has no timestamp, and no field is declared",
+                    )
                 })?;
                 (time, false)
             }
@@ -116,7 +119,9 @@ fn number(value: Scalar, field: &str, missing_is_nan: bool) -> Result<f64, Rejec
         Scalar::Missing | Scalar::Null if missing_is_nan => Ok(f64::NAN),
         Scalar::Missing => Err(Rejected::new(Reason::MissingField, format!("field {field:?} is absent"))),
         Scalar::Null => Err(Rejected::new(Reason::MissingField, format!("field {field:?} is null"))),
-        Scalar::Text => Err(Rejected::new(Reason::BadType, format!("field {field:?} is a string, not a number"))),
+        Scalar::Text => {
+            Err(Rejected::new(Reason::BadType, format!("field {field:?} is a string, not a number")))
+        }
         Scalar::Wrong(kind) => {
             Err(Rejected::new(Reason::BadType, format!("field {field:?} is {kind}, not a number")))
         }

@@ -49,7 +49,8 @@ impl<S: Source> Ingest<S> {
         }
         self.restorers.retain(|restorer| !restorer.is_finished());
         while let Some((assignment, restored)) = self.next_restored() {
-            let Some(index) = self.live().find(|(_, slot)| slot.assignment == assignment).map(|(i, _)| i) else {
+            let Some(index) = self.live().find(|(_, slot)| slot.assignment == assignment).map(|(i, _)| i)
+            else {
                 continue;
             };
             let restored = restored?;
@@ -77,7 +78,8 @@ impl<S: Source> Ingest<S> {
             let _ = self.links.sink.send(ToSink::Assigned(assignment));
             starts.push((assigned.partition.clone(), start.next));
             restores.push((assignment, start.clone()));
-            let slot = Slot { id: assigned.partition.clone(), assignment, start, state: SlotState::Restoring };
+            let slot =
+                Slot { id: assigned.partition.clone(), assignment, start, state: SlotState::Restoring };
             match self.slots.iter_mut().find(|slot| slot.is_none()) {
                 Some(free) => *free = Some(slot),
                 None => self.slots.push(Some(slot)),
@@ -92,7 +94,9 @@ impl<S: Source> Ingest<S> {
         let replays = restores.iter().any(|(_, start)| start.replay().is_some());
         if self.restore == Restore::Inline || !replays {
             let mut replay = if replays { Some(self.source.replay()?) } else { None };
-            restore_all(&plan, &control, replay.as_mut(), restores, &mut |restored| self.read_back.push_back(restored));
+            restore_all(&plan, &control, replay.as_mut(), restores, &mut |restored| {
+                self.read_back.push_back(restored);
+            });
             return Ok(());
         }
         for (_, start) in &restores {
@@ -106,12 +110,16 @@ impl<S: Source> Ingest<S> {
         let body = move || {
             control.clone().guard(name, || {
                 // The ingest stage may have ended.
-                restore_all(&plan, &control, Some(&mut replay), restores, &mut |restored| drop(done.send(restored)));
+                restore_all(&plan, &control, Some(&mut replay), restores, &mut |restored| {
+                    drop(done.send(restored));
+                });
                 Ok(())
             });
         };
         let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-        self.restorers.push(spawned.map_err(|e| Error::config(format!("the restore thread could not be started: {e}")))?);
+        self.restorers.push(
+            spawned.map_err(|e| Error::config(format!("the restore thread could not be started: {e}")))?,
+        );
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! `until="end"`: everything up to the ends that the external sources had at the start is processed and committed;
-//! a chained source's end is read once its upstream is done, whoever owns it. With a drain, upstream first.
+//! by whichever member owns it;
+//! a chained source's end is read once its upstream is done. With a drain, upstream first.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ use crate::source::Source;
 use crate::time::{Millis, Now};
 
 const WAITING_MS: Millis = 2_000;
+/// A member that the group has given nothing to for this long has nothing of its own to wait for.
+const UNASSIGNED_MS: Millis = 30_000;
 
 /// How far a run goes.
 #[derive(Clone, Debug, Default)]
@@ -61,12 +64,12 @@ impl<S: Source> Ingest<S> {
             self.say_what_is_waited_for(until, since, now)?;
             return Ok(false);
         }
-        if self.assigned_once {
-            return Ok(true);
+        // A partition that is on its way to another member, or to us, is nobody's: the group has the last word.
+        if !self.assigned_once && now.mono - since < UNASSIGNED_MS {
+            return Ok(false);
         }
-        // A member that the group gave nothing to is done when the group is.
         for source in 0..self.plan.sources.len() {
-            if !self.group_done(until, source)? {
+            if !self.group_done(until, source, false)? {
                 return Ok(false);
             }
         }
@@ -78,28 +81,36 @@ impl<S: Source> Ingest<S> {
         let upstream: Vec<usize> =
             self.plan.upstream(source).into_iter().map(|model| self.plan.models[model].source).collect();
         for source in upstream {
-            if !self.group_done(until, source)? {
+            if !self.group_done(until, source, until.drain)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn group_done(&mut self, until: &Until, source: usize) -> Result<bool> {
+    fn group_done(&mut self, until: &Until, source: usize, drained: bool) -> Result<bool> {
         let Some(ends) = &until.ends[source] else { return Ok(false) };
         let committed = self.source.committed(&self.plan.sources[source].topic)?;
         Ok(ends.iter().zip(committed).all(|(end, committed)| {
             committed.is_some_and(|(offset, text)| {
-                let drained = !until.drain || Metadata::decode(&text).is_some_and(|metadata| metadata.drained);
+                let drained = !drained || Metadata::decode(&text).is_some_and(|metadata| metadata.drained);
                 offset >= *end && drained
             })
         }))
     }
 
-    fn own_partitions_done(&mut self, until: &mut Until, source: usize, ends: &[i64], now: Now) -> Result<bool> {
+    fn own_partitions_done(
+        &mut self,
+        until: &mut Until,
+        source: usize,
+        ends: &[i64],
+        now: Now,
+    ) -> Result<bool> {
         let mut all = true;
         for index in 0..self.slots.len() {
-            let Some(slot) = self.slots[index].as_ref().filter(|slot| slot.start.source == source) else { continue };
+            let Some(slot) = self.slots[index].as_ref().filter(|slot| slot.start.source == source) else {
+                continue;
+            };
             let (assignment, partition) = (slot.assignment, slot.id.partition);
             let end = ends.get(partition as usize).copied().unwrap_or(0);
             let from_start = (0, slot.start.next);
@@ -145,7 +156,9 @@ impl<S: Source> Ingest<S> {
                 until.told = true;
                 self.log.info(
                     "ingest",
-                    format!("{id}: waiting for a transaction that was open at the start to end (end offset {end})"),
+                    format!(
+                        "{id}: waiting for a transaction that was open at the start to end (end offset {end})"
+                    ),
                 );
             }
         }

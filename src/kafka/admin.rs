@@ -49,7 +49,9 @@ impl Topics {
 
     /// Which outputs keep the partition of their input.
     pub fn routes(&self, plan: &Plan) -> Routes {
-        let same = |source: usize, topic: &str| self.partitions(&plan.sources[source].topic) == self.partitions(topic);
+        let same = |source: usize, topic: &str| {
+            self.partitions(&plan.sources[source].topic) == self.partitions(topic)
+        };
         let sources = 0..plan.sources.len();
         Routes {
             sinks: plan.models.iter().map(|model| same(model.source, &model.sink)).collect(),
@@ -137,7 +139,11 @@ impl Admin<'_> {
                     self.brokers
                 )));
             }
-            self.create(topic, &Traits { partitions: EMBEDDED_PARTITIONS, retention_ms: -1, max_message_bytes: 0 }, 0)?;
+            self.create(
+                topic,
+                &Traits { partitions: EMBEDDED_PARTITIONS, retention_ms: -1, max_message_bytes: 0 },
+                0,
+            )?;
         }
         let of_source = self.traits(topic)?;
         for model in self.plan.models_of(source) {
@@ -198,18 +204,21 @@ impl Admin<'_> {
         }
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
         let what = || format!("topic {topic:?} could not be created");
-        let made = block_on(self.client.create_topics(&[new], &options)).map_err(|error| failed(what(), &error))?;
+        let made =
+            block_on(self.client.create_topics(&[new], &options)).map_err(|error| failed(what(), &error))?;
         match made.into_iter().next() {
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => self.look(),
-            Some(Err((_, RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed))) => {
-                Err(Error::Kafka(format!(
-                    "{}: the right CREATE on the topic or the cluster is missing. Create it by hand, or grant the right",
-                    what()
-                )))
-            }
+            Some(Err((
+                _,
+                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ))) => Err(Error::Kafka(format!(
+                "{}: the right CREATE on the topic or the cluster is missing. Create it by hand, or grant the right",
+                what()
+            ))),
             Some(Err((_, code))) => Err(Error::Kafka(format!("{}: {code}", what()))),
             _ => {
-                self.log.info("kafka", format!("created topic {topic:?} with {} partitions", like.partitions));
+                self.log
+                    .info("kafka", format!("created topic {topic:?} with {} partitions", like.partitions));
                 self.partitions.insert(topic.to_owned(), like.partitions);
                 Ok(())
             }
@@ -218,7 +227,8 @@ impl Admin<'_> {
 
     fn traits(&self, topic: &str) -> Result<Traits> {
         let config = self.config(topic)?;
-        let number = |key: &str, default| config.get(key).and_then(|text| text.parse().ok()).unwrap_or(default);
+        let number =
+            |key: &str, default| config.get(key).and_then(|text| text.parse().ok()).unwrap_or(default);
         Ok(Traits {
             partitions: self.partitions.get(topic).copied().unwrap_or(1),
             retention_ms: number("retention.ms", -1),
@@ -243,21 +253,21 @@ impl Admin<'_> {
         }
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
         let asked = [ResourceSpecifier::Topic(topic)];
-        let answer = block_on(self.client.describe_configs(&asked, &options))
-            .map_err(|error| failed(format_args!("the settings of topic {topic:?} could not be read"), &error))?;
-        match answer.into_iter().next() {
-            Some(Ok(resource)) => {
-                Ok(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
-            }
-            // Without the right to look, the defaults are assumed; the broker still decides.
-            _ => {
-                self.log.warning(
-                    "kafka",
-                    format!("the settings of topic {topic:?} may not be read (DESCRIBE_CONFIGS): defaults are assumed"),
-                );
-                Ok(HashMap::new())
-            }
+        let answer = block_on(self.client.describe_configs(&asked, &options)).map_err(|error| {
+            failed(format_args!("the settings of topic {topic:?} could not be read"), &error)
+        })?;
+        if let Some(Ok(resource)) = answer.into_iter().next() {
+            let set = resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
+            return Ok(set.collect());
         }
+        // Without the right to look, the defaults are assumed; the broker still decides.
+        self.log.warning(
+            "kafka",
+            format!(
+                "the settings of topic {topic:?} may not be read (DESCRIBE_CONFIGS): defaults are assumed"
+            ),
+        );
+        Ok(HashMap::new())
     }
 
     /// A chained model sees its input in order only where partitions match.

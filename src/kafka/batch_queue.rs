@@ -53,8 +53,9 @@ impl<C: ConsumerContext> BatchQueue<C> {
             return;
         }
         // SAFETY: client and name are alive for the call; the handle is kept until `release`.
-        let handle =
-            unsafe { sys::rd_kafka_queue_get_partition(self.consumer.client().native_ptr(), name.as_ptr(), partition) };
+        let handle = unsafe {
+            sys::rd_kafka_queue_get_partition(self.consumer.client().native_ptr(), name.as_ptr(), partition)
+        };
         if handle.is_null() {
             return;
         }
@@ -87,8 +88,9 @@ impl<C: ConsumerContext> BatchQueue<C> {
     ) -> Result<Vec<PartitionError>, E> {
         let (millis, most) = (timeout.as_millis() as i32, self.messages.len());
         // SAFETY: the queue is alive, and the array has room for `most` messages.
-        let taken =
-            unsafe { sys::rd_kafka_consume_batch_queue(self.queue, millis, self.messages.as_mut_ptr(), most) };
+        let taken = unsafe {
+            sys::rd_kafka_consume_batch_queue(self.queue, millis, self.messages.as_mut_ptr(), most)
+        };
         let taken = usize::try_from(taken).unwrap_or(0);
         let mut errors = Vec::new();
         let mut outcome = Ok(());
@@ -98,7 +100,9 @@ impl<C: ConsumerContext> BatchQueue<C> {
             // SAFETY: the first `taken` pointers are messages that we own until they are destroyed below.
             let message = unsafe { &**pointer };
             let index = match last {
-                Some((topic, partition, index)) if topic == message.rkt && partition == message.partition => index,
+                Some((topic, partition, index)) if topic == message.rkt && partition == message.partition => {
+                    index
+                }
                 _ => {
                     let index = lookup(&self.indexes, message);
                     last = Some((message.rkt, message.partition, index));

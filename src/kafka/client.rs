@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
@@ -59,7 +60,9 @@ impl TopicProducer {
                     self.producer.poll(Duration::from_millis(5));
                     record = back;
                 }
-                Err((error, _)) => return Err(failed(format_args!("topic {topic:?} refused a record"), &error)),
+                Err((error, _)) => {
+                    return Err(failed(format_args!("topic {topic:?} refused a record"), &error));
+                }
             }
         }
         self.producer.poll(Duration::ZERO);
@@ -82,7 +85,9 @@ impl TopicProducer {
     fn check(&self) -> Result<()> {
         match self.producer.context().take() {
             None => Ok(()),
-            Some((topic, error)) => Err(Error::Kafka(format!("topic {topic:?} refused a record: {}", text(&error)))),
+            Some((topic, error)) => {
+                Err(Error::Kafka(format!("topic {topic:?} refused a record: {}", text(&error))))
+            }
         }
     }
 }
@@ -123,10 +128,12 @@ impl TopicReader {
             .create_with_context(Plain { log })
             .map_err(|error| failed("the reader could not be made", &error))?;
         let what = format!("topic {topic:?} could not be read");
-        let metadata = consumer.fetch_metadata(Some(topic), REQUEST).map_err(|error| failed(&what, &error))?;
+        let metadata =
+            consumer.fetch_metadata(Some(topic), REQUEST).map_err(|error| failed(&what, &error))?;
         let mut list = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning).map_err(|error| failed(&what, &error))?;
+        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning)
+                .map_err(|error| failed(&what, &error))?;
         }
         if list.count() == 0 {
             return Err(Error::Kafka(format!("{what}: it does not exist")));
@@ -155,7 +162,8 @@ impl TopicReader {
 fn record(message: &BorrowedMessage<'_>) -> TopicRecord {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         // rust-rdkafka panics on a header name that is not UTF-8.
-        let named = |index| std::panic::catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten();
+        let named =
+            |index| std::panic::catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten();
         let named = (0..headers.count()).filter_map(named);
         named.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
     });

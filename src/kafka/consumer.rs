@@ -12,7 +12,7 @@ use rdkafka_sys::types::RDKafkaRespErr;
 
 use super::admin::Topics;
 use super::batch_queue::{BatchQueue, PartitionError};
-use super::context::{Announced, Member};
+use super::context::{Announced, Member, Plain};
 use super::error::failed;
 use super::restore::KafkaReplay;
 use super::settings::Settings;
@@ -35,6 +35,8 @@ const REPEAT: Duration = Duration::from_secs(10);
 pub struct KafkaSource {
     consumer: Arc<BaseConsumer<Member>>,
     queue: BatchQueue<Member>,
+    /// Asks for high watermarks, which the member, reading what is committed, takes to be the last stable offset.
+    asker: BaseConsumer<Plain>,
     plan: Arc<Plan>,
     topics: Arc<Topics>,
     settings: Settings,
@@ -57,8 +59,15 @@ impl KafkaSource {
             .create_with_context(Member::new(shared.log.clone()))
             .map_err(|error| failed("the consumer could not be made", &error))?;
         let consumer = Arc::new(consumer);
-        consumer.subscribe(&names).map_err(|error| failed("the sources could not be subscribed to", &error))?;
+        consumer
+            .subscribe(&names)
+            .map_err(|error| failed("the sources could not be subscribed to", &error))?;
+        let asker = settings
+            .asker()
+            .create_with_context(Plain { log: shared.log.clone() })
+            .map_err(|error| failed("a Kafka client could not be made", &error))?;
         Ok(Self {
+            asker,
             queue: BatchQueue::new(consumer.clone()),
             consumer,
             plan: shared.plan.clone(),
@@ -92,12 +101,19 @@ impl KafkaSource {
         let code = error.rdkafka_error_code();
         if let KafkaError::MessageConsumptionFatal(_) = error {
             let fenced = code == Some(RDKafkaErrorCode::FencedInstanceId);
-            let text = format!("the consumer of group {:?} cannot go on: {}", self.plan.group_id, super::error::text(error));
+            let text = format!(
+                "the consumer of group {:?} cannot go on: {}",
+                self.plan.group_id,
+                super::error::text(error)
+            );
             return Err(if fenced { Error::Fenced(text) } else { Error::Kafka(text) });
         }
         match code {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => {
-                let what = format!("group {:?} may not read its sources (READ on topic and group is needed)", self.plan.group_id);
+                let what = format!(
+                    "group {:?} may not read its sources (READ on topic and group is needed)",
+                    self.plan.group_id
+                );
                 Err(failed(what, error))
             }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
@@ -152,7 +168,10 @@ impl KafkaSource {
                             _ => None,
                         }
                     };
-                    return Ok(partitions.iter().map(|(topic, partition)| found(topic, *partition)).collect());
+                    return Ok(partitions
+                        .iter()
+                        .map(|(topic, partition)| found(topic, *partition))
+                        .collect());
                 }
                 Err(error) if began.elapsed() > PENDING || self.control.stopping() => {
                     return Err(failed("the committed offsets could not be read", &error));
@@ -169,7 +188,7 @@ impl KafkaSource {
     fn describe(&mut self, announced: &Announced) -> Result<Vec<Assigned>> {
         let committed = self.committed_offsets(&announced.partitions)?;
         let described = announced.partitions.iter().zip(committed).map(|((topic, partition), committed)| {
-            let bounds = self.consumer.fetch_watermarks(topic, *partition, REQUEST).map_err(|error| {
+            let bounds = self.asker.fetch_watermarks(topic, *partition, REQUEST).map_err(|error| {
                 failed(format_args!("the bounds of {topic} [{partition}] could not be read"), &error)
             })?;
             Ok(Assigned {
@@ -220,7 +239,9 @@ impl Source for KafkaSource {
                 continue;
             }
             let ids = announced.partitions.iter();
-            let ids = ids.map(|(topic, p)| TopicPartition { topic: Arc::from(topic.as_str()), partition: *p }).collect();
+            let ids = ids
+                .map(|(topic, p)| TopicPartition { topic: Arc::from(topic.as_str()), partition: *p })
+                .collect();
             changes.push(Change::Revoked(ids));
         }
         Ok(changes)
@@ -254,7 +275,9 @@ impl Source for KafkaSource {
             return Ok(());
         }
         // Also where it was paused under an earlier assignment: librdkafka remembers that.
-        self.consumer.resume(&list([partition])).map_err(|error| failed(format_args!("{partition} could not be resumed"), &error))
+        self.consumer
+            .resume(&list([partition]))
+            .map_err(|error| failed(format_args!("{partition} could not be resumed"), &error))
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
@@ -284,7 +307,8 @@ impl Source for KafkaSource {
 
     fn position(&mut self, partition: &TopicPartition) -> Result<Position> {
         if self.positions.is_none() {
-            let list = self.consumer.position().map_err(|error| failed("positions could not be read", &error))?;
+            let list =
+                self.consumer.position().map_err(|error| failed("positions could not be read", &error))?;
             let elements = list.elements();
             let positions = elements.iter().filter_map(|element| match element.offset() {
                 Offset::Offset(offset) => Some(((element.topic().to_owned(), element.partition()), offset)),
@@ -299,8 +323,10 @@ impl Source for KafkaSource {
 
     fn ends(&mut self, topic: &str) -> Result<Vec<i64>> {
         let ends = (0..self.topics.partitions(topic)).map(|partition| {
-            let bounds = self.consumer.fetch_watermarks(topic, partition, REQUEST);
-            bounds.map(|(_, high)| high).map_err(|error| failed(format_args!("the end of {topic} [{partition}] could not be read"), &error))
+            let bounds = self.asker.fetch_watermarks(topic, partition, REQUEST);
+            bounds.map(|(_, high)| high).map_err(|error| {
+                failed(format_args!("the end of {topic} [{partition}] could not be read"), &error)
+            })
         });
         ends.collect()
     }
@@ -335,7 +361,10 @@ pub(super) fn close(consumer: Arc<BaseConsumer<Member>>, log: &Log) {
         let _ = consumer.poll(Duration::from_millis(20));
     }
     if asked.is_err() || !consumer.closed() {
-        log.warning("kafka", format!("the consumer did not close within {} s and is left behind", CLOSE.as_secs()));
+        log.warning(
+            "kafka",
+            format!("the consumer did not close within {} s and is left behind", CLOSE.as_secs()),
+        );
         std::mem::forget(consumer);
     }
 }

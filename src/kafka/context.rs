@@ -33,9 +33,10 @@ impl ConsumerContext for Plain {}
 
 fn log(to: &Log, level: RDKafkaLogLevel, fac: &str, message: &str) {
     let level = match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-            Level::Error
-        }
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => Level::Error,
         RDKafkaLogLevel::Warning => Level::Warning,
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => Level::Info,
         RDKafkaLogLevel::Debug => Level::Debug,

@@ -30,7 +30,9 @@ impl Embedded {
             let brokers = brokers.ok_or("librdkafka has no mock cluster")?;
             Ok(Self { host, brokers })
         });
-        started.as_ref().map_err(|error| Error::Kafka(format!("the embedded broker could not be started: {error}")))
+        started
+            .as_ref()
+            .map_err(|error| Error::Kafka(format!("the embedded broker could not be started: {error}")))
     }
 
     /// Where it listens.
@@ -51,7 +53,9 @@ impl Embedded {
 /// The address of `brokers`, where the embedded broker is meant.
 pub(super) fn resolve(brokers: &str) -> String {
     match brokers {
-        "embedded" => Embedded::get().map_or_else(|_| brokers.to_owned(), |embedded| embedded.brokers().to_owned()),
+        "embedded" => {
+            Embedded::get().map_or_else(|_| brokers.to_owned(), |embedded| embedded.brokers().to_owned())
+        }
         _ => brokers.to_owned(),
     }
 }

@@ -19,9 +19,7 @@ pub(super) fn failed(what: impl std::fmt::Display, error: &KafkaError) -> Error 
 pub(super) fn text(error: &KafkaError) -> String {
     match error {
         KafkaError::Transaction(error) => error.to_string(),
-        other => other
-            .rdkafka_error_code()
-            .map_or_else(|| other.to_string(), |code| code.to_string()),
+        other => other.rdkafka_error_code().map_or_else(|| other.to_string(), |code| code.to_string()),
     }
 }
 

@@ -95,9 +95,11 @@ impl KafkaSink {
 
     fn headers(&self, record: &OutRecord) -> OwnedHeaders {
         match &record.headers {
-            Headers::Named(list) => list.iter().fold(OwnedHeaders::new_with_capacity(list.len()), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(value) })
-            }),
+            Headers::Named(list) => {
+                list.iter().fold(OwnedHeaders::new_with_capacity(list.len()), |headers, (key, value)| {
+                    headers.insert(Header { key, value: Some(value) })
+                })
+            }
             Headers::Result { model, id } => {
                 let model = &self.plan.models[*model];
                 let headers = OwnedHeaders::new_with_capacity(4)
@@ -140,7 +142,7 @@ impl KafkaSink {
                         self.producer.poll(SERVE);
                         message = back;
                     }
-                    Err((error, _)) => return self.refused(topic, error).map(Some),
+                    Err((error, _)) => return Self::refused(topic, error).map(Some),
                 }
             }
             if count % 1024 == 1023 {
@@ -158,12 +160,12 @@ impl KafkaSink {
         }
         match self.producer.context().take() {
             None => Ok(None),
-            Some((topic, error)) => self.refused(&topic, error).map(Some),
+            Some((topic, error)) => Self::refused(&topic, error).map(Some),
         }
     }
 
     /// A record that was not taken: what trying again cannot mend ends the run.
-    fn refused(&self, topic: &str, error: KafkaError) -> Result<KafkaError> {
+    fn refused(topic: &str, error: KafkaError) -> Result<KafkaError> {
         use RDKafkaErrorCode as Code;
         let code = error.rdkafka_error_code();
         let hopeless = [
@@ -215,7 +217,9 @@ impl KafkaSink {
         for part in &transaction.parts {
             let (topic, partition) = (&part.partition.topic, part.partition.partition);
             let added = list.add_partition_offset(topic, partition, Offset::Offset(part.offset));
-            added.map_err(|error| failed(format_args!("offset {} of {}", part.offset, part.partition), &error))?;
+            added.map_err(|error| {
+                failed(format_args!("offset {} of {}", part.offset, part.partition), &error)
+            })?;
             if let Some(mut element) = list.find_partition(topic, partition) {
                 element.set_metadata(&part.metadata);
             }
@@ -266,7 +270,11 @@ impl KafkaSink {
     /// What an error of a transaction call means: abort and try again, or the end of the run.
     fn end(&self, error: &KafkaError) -> Result<Outcome> {
         let code = error.rdkafka_error_code();
-        let fenced = [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch];
+        let fenced = [
+            RDKafkaErrorCode::Fenced,
+            RDKafkaErrorCode::ProducerFenced,
+            RDKafkaErrorCode::InvalidProducerEpoch,
+        ];
         if code.is_some_and(|code| fenced.contains(&code)) {
             return Err(Error::Fenced(format!(
                 "another member has taken over the transactional id of this lane: {}. Nothing of this one is committed \
@@ -324,7 +332,8 @@ impl KafkaSink {
             }
             Err(error) => {
                 use RDKafkaErrorCode as Code;
-                let hopeless = [Code::GroupAuthorizationFailed, Code::OffsetMetadataTooLarge, Code::FencedInstanceId];
+                let hopeless =
+                    [Code::GroupAuthorizationFailed, Code::OffsetMetadataTooLarge, Code::FencedInstanceId];
                 if error.rdkafka_error_code().is_some_and(|code| hopeless.contains(&code)) {
                     return Err(failed("offsets could not be committed", &error));
                 }

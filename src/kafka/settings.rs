@@ -83,7 +83,11 @@ pub struct Settings {
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> = self.user.keys().collect();
-        f.debug_struct("Settings").field("brokers", &self.brokers).field("group", &self.group).field("set", &names).finish()
+        f.debug_struct("Settings")
+            .field("brokers", &self.brokers)
+            .field("group", &self.group)
+            .field("set", &names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,10 +123,13 @@ impl Settings {
         let millis = |key: &str, default: i64| match plan.kafka.get(key) {
             None => Ok(default),
             Some(text) => text.parse::<i64>().map_err(|_| {
-                Error::config(format!("kafka[{key:?}] is {text:?}; it must be a whole number of milliseconds"))
+                Error::config(format!(
+                    "kafka[{key:?}] is {text:?}; it must be a whole number of milliseconds"
+                ))
             }),
         };
-        let (session, poll) = (millis("session.timeout.ms", 45_000)?, millis("max.poll.interval.ms", 300_000)?);
+        let (session, poll) =
+            (millis("session.timeout.ms", 45_000)?, millis("max.poll.interval.ms", 300_000)?);
         if poll < session {
             return Err(Error::config(format!(
                 "kafka[\"max.poll.interval.ms\"] is {poll}, less than session.timeout.ms ({session}): make it at least \
@@ -142,6 +149,13 @@ impl Settings {
     /// For a client that neither consumes nor produces.
     pub(super) fn client(&self) -> ClientConfig {
         self.base(|key| !PRODUCER_ONLY.contains(&key) && !CONSUMER_ONLY.contains(&key))
+    }
+
+    /// For asking how far topics go: past transactions that are still open.
+    pub(super) fn asker(&self) -> ClientConfig {
+        let mut config = self.client();
+        config.set("isolation.level", "read_uncommitted");
+        config
     }
 
     /// For a reader of partitions that it is told.
@@ -209,7 +223,6 @@ impl Settings {
         }
         config
     }
-
 
     /// Where the brokers are.
     pub(super) fn brokers(&self) -> &str {

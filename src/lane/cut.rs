@@ -63,7 +63,10 @@ impl Lane {
 
     /// For how long no record of a partition has come.
     pub fn silent_for(&self, index: usize, now: Now) -> Millis {
-        self.partitions.get(index).and_then(Option::as_ref).map_or(0, |partition| now.mono - partition.last_record)
+        self.partitions
+            .get(index)
+            .and_then(Option::as_ref)
+            .map_or(0, |partition| now.mono - partition.last_record)
     }
 
     /// The epoch of a partition that was cut last, where any was.
@@ -80,7 +83,9 @@ impl Lane {
 
     /// Closes every window that holds an event: an idle advance without a time-out, and a last cut that says so.
     pub fn drain(&mut self, index: usize, standing: Standing, now: Now) -> Vec<Cut> {
-        let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else { return Vec::new() };
+        let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else {
+            return Vec::new();
+        };
         let mut cuts = Vec::new();
         if let Some(clock) = partition.windows.drain_clock() {
             cuts.push(partition.cut(standing.reached(), Some(clock), false, now));

@@ -90,7 +90,12 @@ impl KeyGuard {
 
     /// Looks at the key of an event.
     #[inline]
-    pub(super) fn see(&mut self, key: &[u8], record: &RawRecord<'_>, partition: &TopicPartition) -> Result<()> {
+    pub(super) fn see(
+        &mut self,
+        key: &[u8],
+        record: &RawRecord<'_>,
+        partition: &TopicPartition,
+    ) -> Result<()> {
         if self.field.is_none() {
             return Ok(());
         }
@@ -114,12 +119,11 @@ impl KeyGuard {
                 "topic {:?}: key {shown:?} of field {field:?} is in partitions {other} and {}. {fix}",
                 id.topic, id.partition
             ))),
-            Some(_) => Ok(()),
             None if self.seen.len() < WATCHED_KEYS => {
                 self.seen.insert(Box::from(key), id.partition);
                 Ok(())
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 }

@@ -42,7 +42,11 @@ impl Routes {
     /// All outputs keep the partition.
     pub fn keep_all(plan: &Plan) -> Self {
         let sources = plan.sources.len();
-        Self { sinks: vec![true; plan.models.len()], late: vec![true; sources], dead_letters: vec![true; sources] }
+        Self {
+            sinks: vec![true; plan.models.len()],
+            late: vec![true; sources],
+            dead_letters: vec![true; sources],
+        }
     }
 }
 
@@ -83,7 +87,11 @@ impl Lane {
         });
         let picks = plan.models.iter().map(|model| {
             let fields = &plan.sources[model.source].fields;
-            let pick = model.fields.iter().filter_map(|name| fields.iter().position(|field| field == name)).collect();
+            let pick = model
+                .fields
+                .iter()
+                .filter_map(|name| fields.iter().position(|field| field == name))
+                .collect();
             (model.fields != *fields).then_some(pick)
         });
         Self {
@@ -174,7 +182,8 @@ impl Lane {
             }
             let (assignment, number) = (partition.assignment, partition.id.partition);
             let Batch { windows, values, row_splits, timestamps, .. } = &mut batch;
-            let mut columns = Columns { times: timestamps.as_mut(), values, pick: self.picks[model].as_deref() };
+            let mut columns =
+                Columns { times: timestamps.as_mut(), values, pick: self.picks[model].as_deref() };
             partition.windows.gather(place, count, &mut columns, |buffer, closed| {
                 let events = closed.range.len;
                 row_splits.push(row_splits.last().copied().unwrap_or(0) + events as i64);
@@ -218,7 +227,10 @@ impl Lane {
             ];
             headers.extend(origin(partition, record));
             let keep = self.routes.late[partition.source];
-            partition.output(copy(record, Stream::Late, keep.then_some(partition.id.partition), headers, now), &self.metrics);
+            partition.output(
+                copy(record, Stream::Late, keep.then_some(partition.id.partition), headers, now),
+                &self.metrics,
+            );
         }
     }
 
@@ -237,7 +249,12 @@ impl Lane {
 
     /// The highest clock of all partitions.
     pub fn latest_clock(&self) -> Millis {
-        self.partitions.iter().flatten().map(|partition| partition.windows.clock()).max().unwrap_or(BEFORE_ALL)
+        self.partitions
+            .iter()
+            .flatten()
+            .map(|partition| partition.windows.clock())
+            .max()
+            .unwrap_or(BEFORE_ALL)
     }
 
     /// Adds up what partitions have counted since the last call, and says where they stand.

@@ -68,7 +68,11 @@ impl StartPoint {
         for model in &mut metadata.models {
             model.floor = FloorText::from(committed.floor(&model.name));
         }
-        let metadata = Metadata { topic_id: metadata.topic_id.or(committed.topic_id.clone()), models: metadata.models, ..committed };
+        let metadata = Metadata {
+            topic_id: metadata.topic_id.or(committed.topic_id.clone()),
+            models: metadata.models,
+            ..committed
+        };
         Ok(Self { partition: id.clone(), source, next: *offset, fresh: false, metadata })
     }
 
@@ -85,7 +89,8 @@ impl StartPoint {
 
     /// State as it was at this point, before the replay.
     pub fn restoring(&self, plan: &Plan) -> Restoring {
-        let models: Vec<_> = plan.models_of(self.source).into_iter().map(|model| &plan.models[model]).collect();
+        let models: Vec<_> =
+            plan.models_of(self.source).into_iter().map(|model| &plan.models[model]).collect();
         let floors: Vec<Floor> = self.metadata.models.iter().map(|model| Floor::from(&model.floor)).collect();
         let source = &plan.sources[self.source];
         let windows = PartitionWindows::new(&models, source.fields.len(), self.metadata.clock(), &floors);
@@ -148,6 +153,10 @@ impl Lane {
         }
         if index >= self.partitions.len() {
             self.partitions.resize_with(index + 1, || None);
+        }
+        partition.publish(&self.sources[start.source].models, &self.metrics);
+        if !start.fresh {
+            self.metrics.sources[start.source].set_committed(start.partition.partition, start.next);
         }
         self.partitions[index] = Some(partition);
         first

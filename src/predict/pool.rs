@@ -37,7 +37,12 @@ pub struct Predictor {
 
 impl Predictor {
     /// A predictor for the model that `encoder` is for.
-    pub fn new(plan: Arc<Plan>, metrics: Arc<Metrics>, encoder: ResultEncoder, model: Arc<dyn Model>) -> Self {
+    pub fn new(
+        plan: Arc<Plan>,
+        metrics: Arc<Metrics>,
+        encoder: ResultEncoder,
+        model: Arc<dyn Model>,
+    ) -> Self {
         Self { plan, metrics, encoder, model }
     }
 

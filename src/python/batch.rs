@@ -1,4 +1,4 @@
-//! `WindowBatch`: a batch's arrays, moved into NumPy without a copy and read-only.
+//! `WindowBatch`: a batch's arrays, moved into numpy without a copy and read-only.
 
 use numpy::ndarray::Dim;
 use numpy::{Element, PyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadwriteArray};
@@ -63,7 +63,8 @@ impl WindowBatch {
         let lengths = each(|window| window.events as i64);
         let partitions = array(py, windows.iter().map(|window| window.partition).collect());
         let events = batch.row_splits.last().copied().unwrap_or(0) as usize;
-        let values = PyArray1::from_vec(py, std::mem::take(&mut batch.values)).reshape([events, names.len()])?;
+        let values =
+            PyArray1::from_vec(py, std::mem::take(&mut batch.values)).reshape([events, names.len()])?;
         read_only(&values);
         Ok(Self {
             names: names.to_vec(),
@@ -81,7 +82,12 @@ impl WindowBatch {
     }
 
     /// The events of one window, as a view.
-    pub(super) fn rows<'py>(&self, py: Python<'py>, array: &Bound<'py, PyAny>, window: usize) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn rows<'py>(
+        &self,
+        py: Python<'py>,
+        array: &Bound<'py, PyAny>,
+        window: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let (from, to) = self.bounds(py, window);
         array.get_item(PySlice::new(py, from as isize, to as isize, 1))
     }
@@ -107,7 +113,12 @@ impl WindowBatch {
     }
 
     /// The column of a field out of rows.
-    pub(super) fn column<'py>(&self, py: Python<'py>, rows: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn column<'py>(
+        &self,
+        py: Python<'py>,
+        rows: &Bound<'py, PyAny>,
+        name: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let Some(index) = self.names.iter().position(|field| field == name) else {
             return Err(PyKeyError::new_err(format!("no field {name:?}; there are {:?}", self.names)));
         };
@@ -125,7 +136,8 @@ impl WindowBatch {
 
     fn dense<'py>(&self, py: Python<'py>, length: Option<usize>) -> PyResult<Dense<'py>> {
         let (values, splits) = (self.values.bind(py).readonly(), self.row_splits.bind(py).readonly());
-        let ragged = Ragged { values: values.as_slice()?, splits: splits.as_slice()?, width: self.names.len() };
+        let ragged =
+            Ragged { values: values.as_slice()?, splits: splits.as_slice()?, width: self.names.len() };
         let length = length.unwrap_or_else(|| ragged.longest());
         let (dense, mask) = py.detach(|| (ragged.last(length), ragged.mask(length)));
         let dense = PyArray1::from_vec(py, dense).reshape([self.windows, length, self.names.len()])?;
@@ -207,7 +219,9 @@ impl WindowBatch {
         }
         let Ok(index) = key.extract::<isize>() else {
             let kind = key.get_type().name()?;
-            return Err(PyTypeError::new_err(format!("a batch is indexed with an int or a field's name, not {kind}")));
+            return Err(PyTypeError::new_err(format!(
+                "a batch is indexed with an int or a field's name, not {kind}"
+            )));
         };
         let from_start = if index < 0 { index + batch.windows as isize } else { index };
         if from_start < 0 || from_start as usize >= batch.windows {
@@ -228,7 +242,14 @@ impl WindowBatch {
     }
 
     #[staticmethod]
-    fn synthetic(py: Python<'_>, names: Vec<String>, windows: usize, events: usize, timestamps: bool) -> PyResult<Self> {
+    #[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
+    fn synthetic(
+        py: Python<'_>,
+        names: Vec<String>,
+        windows: usize,
+        events: usize,
+        timestamps: bool,
+    ) -> PyResult<Self> {
         let meta = |index: usize| WindowMeta {
             assignment: 0,
             epoch: 0,

@@ -12,27 +12,30 @@ use crate::kafka::{Embedded, TopicProducer, TopicReader};
 
 /// librdkafka's mock cluster inside this process, on the loopback interface; one per process.
 #[pyclass(frozen, module = "millstream._core")]
-pub(super) struct EmbeddedBroker;
+pub(super) struct EmbeddedBroker {
+    broker: &'static Embedded,
+}
 
 #[pymethods]
 impl EmbeddedBroker {
     #[staticmethod]
     fn get(py: Python<'_>) -> PyResult<Self> {
-        py.detach(Embedded::get).map(|_| Self).map_err(|error| to_py(py, error))
+        py.detach(Embedded::get).map(|broker| Self { broker }).map_err(|error| to_py(py, error))
     }
 
     #[getter]
-    fn brokers(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Embedded::get().map(Embedded::brokers).map_err(|error| to_py(py, error))
+    fn brokers(&self) -> &'static str {
+        self.broker.brokers()
     }
 
     fn create_topic(&self, py: Python<'_>, name: &str, partitions: i32) -> PyResult<()> {
-        py.detach(|| Embedded::get()?.create_topic(name, partitions)).map_err(|error| to_py(py, error))
+        py.detach(|| self.broker.create_topic(name, partitions)).map_err(|error| to_py(py, error))
     }
 }
 
 fn seconds(timeout: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(timeout).map_err(|_| PyValueError::new_err(format!("timeout {timeout} is no duration")))
+    Duration::try_from_secs_f64(timeout)
+        .map_err(|_| PyValueError::new_err(format!("timeout {timeout} is no duration")))
 }
 
 /// A small producer, for demos, examples and tests.
@@ -51,7 +54,9 @@ impl Producer {
             let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
             producer.as_ref().map(call)
         });
-        outcome.ok_or_else(|| PyValueError::new_err("the producer is closed"))?.map_err(|error| to_py(py, error))
+        outcome
+            .ok_or_else(|| PyValueError::new_err("the producer is closed"))?
+            .map_err(|error| to_py(py, error))
     }
 }
 
@@ -89,8 +94,14 @@ impl Producer {
     }
 }
 
-type PyRecord<'py> =
-    (i32, i64, Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, i64, Vec<(String, Bound<'py, PyBytes>)>);
+type PyRecord<'py> = (
+    i32,
+    i64,
+    Option<Bound<'py, PyBytes>>,
+    Option<Bound<'py, PyBytes>>,
+    i64,
+    Vec<(String, Bound<'py, PyBytes>)>,
+);
 
 /// A small reader without a group: all partitions from the beginning, committed records only.
 #[pyclass(frozen, module = "millstream._core")]

@@ -106,7 +106,12 @@ impl Engine {
     }
 
     /// Looks at the cluster, on a thread of its own so that a signal can end the wait. None on a stop.
-    fn prepare(&self, py: Python<'_>, says: &crate::log::Log, housekeeping: &Housekeeping<'_>) -> PyResult<Option<Topics>> {
+    fn prepare(
+        &self,
+        py: Python<'_>,
+        says: &crate::log::Log,
+        housekeeping: &Housekeeping<'_>,
+    ) -> PyResult<Option<Topics>> {
         let (done, outcome) = bounded::<Result<Topics>>(1);
         let (plan, says, control) = (self.plan.clone(), says.clone(), self.current().0.clone());
         let body = move || drop(done.send(kafka::prepare(&plan, &says)));
@@ -131,7 +136,13 @@ impl Engine {
     }
 
     /// Waits for the lanes, detached; a stop is given `drain_timeout`, then the run is aborted.
-    fn wait(&self, py: Python<'_>, shared: &Shared, mut running: Running, housekeeping: &Housekeeping<'_>) -> PyResult<()> {
+    fn wait(
+        &self,
+        py: Python<'_>,
+        shared: &Shared,
+        mut running: Running,
+        housekeeping: &Housekeeping<'_>,
+    ) -> PyResult<()> {
         let (control, timeout) = (&shared.control, Duration::from_millis(self.plan.drain_timeout_ms as u64));
         let mut deadline: Option<Instant> = None;
         let mut interrupted = Ok(());
@@ -140,8 +151,13 @@ impl Engine {
                 interrupted = Err(error);
                 control.abort();
             }
-            if control.stopping() && Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + timeout) {
-                shared.log.warning("run", format!("the stop took longer than drain_timeout ({timeout:?}): aborted"));
+            if control.stopping()
+                && Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + timeout)
+            {
+                shared.log.warning(
+                    "run",
+                    format!("the stop took longer than drain_timeout ({timeout:?}): aborted"),
+                );
                 control.abort();
             }
             if control.aborting() {
@@ -170,7 +186,13 @@ impl Engine {
     }
 
     #[pyo3(signature = (*, until_end, drain, tick))]
-    fn run(&self, py: Python<'_>, until_end: bool, drain: bool, tick: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    fn run(
+        &self,
+        py: Python<'_>,
+        until_end: bool,
+        drain: bool,
+        tick: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let metrics = Arc::new(Metrics::new(&self.plan));
         let control = {
             let mut current = self.current();

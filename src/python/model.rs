@@ -32,8 +32,9 @@ impl PyModel {
 
 impl Model for PyModel {
     fn predict(&self, worker: usize, batch: &mut Batch) -> Result<Outputs> {
-        Python::try_attach(|py| self.call(py, worker, batch))
-            .unwrap_or_else(|| Err(Error::model(format!("the interpreter ended before model {} was called", self.name))))
+        Python::try_attach(|py| self.call(py, worker, batch)).unwrap_or_else(|| {
+            Err(Error::model(format!("the interpreter ended before model {} was called", self.name)))
+        })
     }
 
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {

@@ -21,6 +21,7 @@ const POLL: usize = 4096;
 /// A topic and what it is fed with.
 pub(super) type Fed = (String, Vec<PyItem>);
 type Headers = Vec<(String, Vec<u8>)>;
+type InRecord = (String, i64, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>, Headers);
 type OutRecord = (i32, i64, Option<Bytes>, Option<Bytes>, i64, Vec<(String, Bytes)>);
 /// What came of it, by topic.
 pub(super) type Output = BTreeMap<String, Vec<OutRecord>>;
@@ -48,14 +49,7 @@ impl<'py> FromPyObject<'_, 'py> for PyItem {
         if kind == "advance" {
             return Ok(Self(Item::Advance(tuple.get_item(1)?.extract()?)));
         }
-        let (_, partition, key, value, timestamp, headers): (
-            String,
-            i64,
-            Option<Vec<u8>>,
-            Option<Vec<u8>>,
-            Option<i64>,
-            Headers,
-        ) = tuple.extract()?;
+        let (_, partition, key, value, timestamp, headers): InRecord = tuple.extract()?;
         let partition = usize::try_from(partition)
             .map_err(|_| PyValueError::new_err(format!("partition {partition} is negative")))?;
         Ok(Self(Item::Record(partition, MemoryRecord { key, value, timestamp, headers })))
@@ -72,7 +66,8 @@ pub(super) fn run_test(
     drain: bool,
 ) -> Result<Output> {
     let unwrapped = |items: Vec<PyItem>| items.into_iter().map(|item| item.0).collect();
-    let topics: Vec<(String, Vec<Item>)> = topics.into_iter().map(|(name, items)| (name, unwrapped(items))).collect();
+    let topics: Vec<(String, Vec<Item>)> =
+        topics.into_iter().map(|(name, items)| (name, unwrapped(items))).collect();
     let log = MemoryLog::default();
     create_topics(plan, &topics, &log)?;
     let fed: BTreeMap<String, Vec<i64>> = topics
@@ -90,7 +85,9 @@ pub(super) fn run_test(
     Offline::new(plan, models, metrics, says, log.clone(), POLL).feed(topics, drain)?;
     let written = plan.sinks().into_iter().chain([plan.late_topic.as_str(), plan.dead_letter_topic.as_str()]);
     let none = Vec::new();
-    Ok(written.map(|topic| (topic.to_owned(), records(&log, topic, fed.get(topic).unwrap_or(&none)))).collect())
+    Ok(written
+        .map(|topic| (topic.to_owned(), records(&log, topic, fed.get(topic).unwrap_or(&none))))
+        .collect())
 }
 
 /// The records of a topic, by partition and offset, without those it was fed with itself.
@@ -101,7 +98,14 @@ fn records(log: &MemoryLog, topic: &str, fed: &[i64]) -> Vec<OutRecord> {
         for (offset, record) in log.into_iter().enumerate().skip(own) {
             let headers = record.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
             let (key, value) = (record.key.map(Bytes::from), record.value.map(Bytes::from));
-            records.push((partition as i32, offset as i64, key, value, record.timestamp.unwrap_or(-1), headers));
+            records.push((
+                partition as i32,
+                offset as i64,
+                key,
+                value,
+                record.timestamp.unwrap_or(-1),
+                headers,
+            ));
         }
     }
     records

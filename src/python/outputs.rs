@@ -107,7 +107,9 @@ impl Context<'_> {
 
     fn json(&self, name: &str, value: &Bound<'_, PyAny>, depth: usize) -> Result<Value> {
         if depth > MAX_DEPTH {
-            return Err(self.bad(format_args!("a value in field {name:?} that is nested deeper than {MAX_DEPTH}")));
+            return Err(
+                self.bad(format_args!("a value in field {name:?} that is nested deeper than {MAX_DEPTH}"))
+            );
         }
         if value.is_none() {
             return Ok(Value::Null);
@@ -118,7 +120,8 @@ impl Context<'_> {
         if value.is_instance_of::<PyInt>() {
             let signed = value.extract::<i64>().map(Number::from);
             let number = signed.or_else(|_| value.extract::<u64>().map(Number::from));
-            let too_large = |_| self.bad(format_args!("the integer {} in field {name:?}, beyond 64 bits", shown(value)));
+            let too_large =
+                |_| self.bad(format_args!("the integer {} in field {name:?}, beyond 64 bits", shown(value)));
             return number.map(Value::Number).map_err(too_large);
         }
         if let Ok(value) = value.cast::<PyFloat>() {
@@ -132,14 +135,17 @@ impl Context<'_> {
             let mut map = Map::with_capacity(value.len());
             for (key, value) in value.iter() {
                 let Ok(key) = key.cast::<PyString>().map(ToString::to_string) else {
-                    return Err(self.bad(format_args!("a dict in field {name:?} with the key {}", shown(&key))));
+                    return Err(
+                        self.bad(format_args!("a dict in field {name:?} with the key {}", shown(&key)))
+                    );
                 };
                 map.insert(key, self.json(name, &value, depth + 1)?);
             }
             return Ok(Value::Object(map));
         }
         if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-            let rows = self.python(value.try_iter())?.map(|row| self.json(name, &self.python(row)?, depth + 1));
+            let rows =
+                self.python(value.try_iter())?.map(|row| self.json(name, &self.python(row)?, depth + 1));
             return Ok(Value::Array(rows.collect::<Result<_>>()?));
         }
         // NumPy's scalars and arrays know their Python selves.

@@ -60,7 +60,10 @@ impl MemoryLog {
 
     /// Number of records per partition of a topic.
     pub fn ends(&self, topic: &str) -> Vec<i64> {
-        self.lock().topics.get(topic).map_or_else(Vec::new, |logs| logs.iter().map(|log| log.len() as i64).collect())
+        self.lock()
+            .topics
+            .get(topic)
+            .map_or_else(Vec::new, |logs| logs.iter().map(|log| log.len() as i64).collect())
     }
 
     /// Records of a partition from an offset on.
@@ -108,7 +111,9 @@ impl MemorySink {
 
     fn record(&self, record: &OutRecord) -> MemoryRecord {
         let headers = match &record.headers {
-            Headers::Named(list) => list.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            Headers::Named(list) => {
+                list.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+            }
             Headers::Result { model, id } => {
                 let config = &self.plan.models[*model];
                 let mut headers = vec![
@@ -116,7 +121,9 @@ impl MemorySink {
                     ("group".to_owned(), self.plan.group_id.clone().into_bytes()),
                     ("model".to_owned(), config.name.clone().into_bytes()),
                 ];
-                headers.extend(config.version.iter().map(|v| ("model-version".to_owned(), v.clone().into_bytes())));
+                headers.extend(
+                    config.version.iter().map(|v| ("model-version".to_owned(), v.clone().into_bytes())),
+                );
                 headers
             }
         };

@@ -36,7 +36,12 @@ impl MemorySource {
 }
 
 fn raw(record: &MemoryRecord, offset: i64) -> RawRecord<'_> {
-    RawRecord { offset, key: record.key.as_deref(), value: record.value.as_deref(), timestamp: record.timestamp }
+    RawRecord {
+        offset,
+        key: record.key.as_deref(),
+        value: record.value.as_deref(),
+        timestamp: record.timestamp,
+    }
 }
 
 impl Source for MemorySource {
@@ -67,7 +72,13 @@ impl Source for MemorySource {
                 let id = TopicPartition { topic: name.clone(), partition: partition as i32 };
                 let committed = self.log.committed(&id);
                 let partitions = ends.len() as i32;
-                assigned.push(Assigned { partition: id, committed, bounds: (0, *end), partitions, topic_id: None });
+                assigned.push(Assigned {
+                    partition: id,
+                    committed,
+                    bounds: (0, *end),
+                    partitions,
+                    topic_id: None,
+                });
             }
         }
         Ok(vec![Change::Assigned(assigned)])
@@ -106,7 +117,8 @@ impl Source for MemorySource {
 
     fn committed(&mut self, topic: &str) -> Result<Vec<Option<(i64, String)>>> {
         let name: Arc<str> = Arc::from(topic);
-        let ids = (0..self.log.ends(topic).len() as i32).map(|p| TopicPartition { topic: name.clone(), partition: p });
+        let ids = (0..self.log.ends(topic).len() as i32)
+            .map(|p| TopicPartition { topic: name.clone(), partition: p });
         Ok(ids.map(|id| self.log.committed(&id)).collect())
     }
 

@@ -41,8 +41,10 @@ mod tests {
         for (size, hop, offset) in [(10, 1, 0), (10, 3, 2), (10, 10, -4), (250, 100, 7), (1, 1, 0)] {
             let windows = Aligned { size, hop, offset };
             for time in -400..400 {
-                let starts: Vec<_> =
-                    (-800..800).map(|k| offset + k * hop).filter(|s| (*s..s + size).contains(&time)).collect();
+                let starts: Vec<_> = (-800..800)
+                    .map(|k| offset + k * hop)
+                    .filter(|s| (*s..s + size).contains(&time))
+                    .collect();
                 assert_eq!(windows.last_start(time), *starts.last().unwrap());
                 assert_eq!(windows.first_end_after(time), starts[0] + size);
             }

@@ -31,7 +31,8 @@ impl Keys {
         }
         self.names[id as usize] = Some(Key::from(key));
         let (names, seed) = (&self.names, &self.seed);
-        self.table.insert_unique(hash, id, |id| seed.hash_one(names[*id as usize].as_deref().unwrap_or_default()));
+        self.table
+            .insert_unique(hash, id, |id| seed.hash_one(names[*id as usize].as_deref().unwrap_or_default()));
         id
     }
 

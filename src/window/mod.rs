@@ -70,7 +70,11 @@ impl PartitionWindows {
             epoch: 0,
             buffer: Buffer::new(width),
             history: History::new(hop, span),
-            models: models.iter().zip(floors).map(|(model, floor)| ModelWindows::new(model, *floor)).collect(),
+            models: models
+                .iter()
+                .zip(floors)
+                .map(|(model, floor)| ModelWindows::new(model, *floor))
+                .collect(),
             pinned: VecDeque::new(),
             firing: Vec::new(),
         };
@@ -211,7 +215,8 @@ impl PartitionWindows {
             self.buffer.gather(&closed.range, out);
             each(&self.buffer, closed);
         }
-        let mut done: Vec<KeyId> = self.models[model].ready.drain(..count).map(|closed| closed.range.key).collect();
+        let mut done: Vec<KeyId> =
+            self.models[model].ready.drain(..count).map(|closed| closed.range.key).collect();
         done.sort_unstable();
         done.dedup();
         let keep = self.keep_from();

@@ -122,7 +122,11 @@ impl ModelWindows {
     /// The start of the first window that is open: nothing earlier is needed any more.
     pub(super) fn open_from(&self) -> Millis {
         if self.watermark == BEFORE_ALL {
-            return if self.first_end == BEFORE_ALL { BEFORE_ALL } else { self.first_end - self.windows.size };
+            return if self.first_end == BEFORE_ALL {
+                BEFORE_ALL
+            } else {
+                self.first_end - self.windows.size
+            };
         }
         self.windows.first_end_after(self.watermark).max(self.first_end) - self.windows.size
     }
@@ -166,11 +170,8 @@ impl ModelWindows {
             self.counts.before_start += 1;
             return Placement { open: false, missed: None };
         }
-        let open_end = if first_end > self.watermark {
-            first_end
-        } else {
-            self.windows.first_end_after(self.watermark)
-        };
+        let open_end =
+            if first_end > self.watermark { first_end } else { self.windows.first_end_after(self.watermark) };
         let open = open_end <= last_end;
         if open {
             self.counts.events += 1;

@@ -1,6 +1,7 @@
 //! The engine under test, driven step by step in memory: apps built from an oracle's models, logs fed from its events,
 //! outputs read back in its terms.
 #![allow(dead_code, unreachable_pub, reason = "each integration test includes it and uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -91,6 +92,7 @@ pub fn append(log: &MemoryLog, event: &Event) {
 }
 
 /// A model that returns the offsets and times of each window's events, in order.
+#[allow(clippy::unnecessary_wraps, reason = "a model may fail")]
 pub fn echo(batch: &mut Batch) -> millstream::error::Result<Vec<(String, Column)>> {
     let times = batch.timestamps.as_ref().unwrap();
     let rows = batch.row_splits.windows(2).map(|bounds| {
@@ -103,7 +105,8 @@ pub fn echo(batch: &mut Batch) -> millstream::error::Result<Vec<(String, Column)
 /// An app on `log`, as after a start.
 pub fn start(plan: &Arc<Plan>, metrics: &Arc<Metrics>, log: &MemoryLog, settings: &Settings) -> Offline {
     let (says, _) = log::channel();
-    let models: Vec<Arc<dyn Predict>> = plan.models.iter().map(|_| Arc::new(echo) as Arc<dyn Predict>).collect();
+    let models: Vec<Arc<dyn Predict>> =
+        plan.models.iter().map(|_| Arc::new(echo) as Arc<dyn Predict>).collect();
     Offline::new(plan, &models, metrics, &says, log.clone(), settings.poll)
 }
 

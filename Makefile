@@ -1,0 +1,58 @@
+# Everything that a person and CI run. `make demo` and `make test` do all their own set-up.
+# One cargo profile (dev) serves the extension, the tests and the lints, so librdkafka is compiled once.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# TLS and SASL/SCRAM come with the OpenSSL of the system, where there is one.
+TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
+FEATURES := python$(TLS)
+RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
+
+.PHONY: help demo test lint format build bench clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: build/extension ## Run the main job on the embedded broker and show its predictions
+	@$(BIN)/millstream demo
+
+test: .needs-java build/extension ## Lints and all tests, against real Apache Kafka too
+	@PYTHON=$(PYTHON) BIN=$(BIN) FEATURES=$(FEATURES) scripts/lint
+	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/test
+
+lint: build/extension ## Formatting, lints and types of Rust and Python
+	@PYTHON=$(PYTHON) BIN=$(BIN) FEATURES=$(FEATURES) scripts/lint
+
+format: build/venv ## Bring all code into form
+	@cargo fmt
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+build: build/extension ## Build the extension into the virtual environment
+
+bench: .needs-java build/venv ## Measure on real Apache Kafka, beside the copy job
+	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench
+
+clean: ## Remove all that was built
+	@rm -rf target build $(VENV) python/millstream/*.so
+
+.PHONY: .needs-build .needs-java
+.needs-build:
+	@PYTHON=$(PYTHON) scripts/needs build
+.needs-java:
+	@scripts/needs java
+
+build/venv: pyproject.toml | .needs-build
+	@echo "== virtual environment"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'numpy>=1.26' 'click>=8.1' 'rich>=13' --group dev
+	@mkdir -p build && touch $@
+
+build/extension: build/venv $(RUST)
+	@echo "== extension ($(FEATURES)$(if $(TLS),,: without TLS and SASL/SCRAM, as no OpenSSL with headers was found))"
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --features $(FEATURES)
+	@touch $@

@@ -1,6 +1,7 @@
 //! The sink stage of a lane: collects cuts and results by epoch, and commits what is complete, in order.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,16 +32,23 @@ pub enum ToSink {
     Revoked(Vec<u64>, Sender<()>),
 }
 
-/// The newest commit of each assignment: (epoch, offset). The ingest thread looks at it.
+/// What the ingest thread has to know of the sink stage: the newest commit of each assignment, as (epoch, offset),
+/// and how often everything had to be begun again.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     commits: Arc<Mutex<HashMap<u64, (u64, i64)>>>,
+    resets: Arc<AtomicU64>,
 }
 
 impl Board {
     /// The newest commit of an assignment.
     pub fn get(&self, assignment: u64) -> Option<(u64, i64)> {
         self.lock().get(&assignment).copied()
+    }
+
+    /// How often the outcome of a transaction was unknown: what is queued and all state is void each time.
+    pub fn resets(&self) -> u64 {
+        self.resets.load(Ordering::Acquire)
     }
 
     fn set(&self, assignment: u64, epoch: u64, offset: i64) {
@@ -82,7 +90,10 @@ impl<K: Sink> SinkStage<K> {
     pub fn take(&mut self, message: ToSink) {
         match message {
             ToSink::Assigned(assignment) => self.ledger.assign(assignment),
-            ToSink::Cut(cut) => self.ledger.cut(cut),
+            ToSink::Cut(cut) => {
+                let ended = self.ledger.cut(cut);
+                self.metrics.inflight.release(ended);
+            }
             ToSink::Predicted(results) => self.ledger.results(results),
             ToSink::Revoked(assignments, done) => {
                 let queued = self.ledger.revoke(&assignments);
@@ -108,12 +119,25 @@ impl<K: Sink> SinkStage<K> {
                 self.committed(&transaction);
                 Ok(true)
             }
+            Outcome::Unknown => {
+                self.metrics.transactions_unknown.add(1);
+                self.begin_again(&transaction);
+                Ok(false)
+            }
             Outcome::Aborted => {
                 self.metrics.transactions_aborted.add(1);
                 self.aborted = Some(transaction);
                 Ok(false)
             }
         }
+    }
+
+    /// Drops all that is queued: the ingest stage reads offsets and state again.
+    fn begin_again(&mut self, transaction: &Transaction) {
+        let bytes: usize = transaction.parts.iter().map(|part| part.bytes).sum();
+        self.metrics.inflight.release(bytes + self.ledger.revoke_all());
+        self.board.lock().clear();
+        self.board.resets.fetch_add(1, Ordering::AcqRel);
     }
 
     fn committed(&self, transaction: &Transaction) {

@@ -107,12 +107,18 @@ impl Ledger {
         dropped.flat_map(BTreeMap::into_values).filter_map(|epoch| epoch.cut).map(|cut| cut.bytes).sum()
     }
 
-    /// An epoch was cut.
-    pub fn cut(&mut self, cut: Cut) {
-        if let Some(epochs) = self.assignments.get_mut(&cut.assignment) {
-            let epoch = epochs.entry(cut.epoch).or_default();
-            epoch.cut = Some(cut);
-        }
+    /// All assignments end. Returns the in-flight bytes of what was queued.
+    pub fn revoke_all(&mut self) -> usize {
+        let all: Vec<u64> = self.assignments.keys().copied().collect();
+        self.revoke(&all)
+    }
+
+    /// An epoch was cut. Returns its in-flight bytes where its assignment has ended.
+    pub fn cut(&mut self, cut: Cut) -> usize {
+        let Some(epochs) = self.assignments.get_mut(&cut.assignment) else { return cut.bytes };
+        let epoch = epochs.entry(cut.epoch).or_default();
+        epoch.cut = Some(cut);
+        0
     }
 
     /// Windows were predicted.

@@ -136,6 +136,8 @@ pub struct Metrics {
     pub transactions: Counter,
     /// Transactions aborted and tried again.
     pub transactions_aborted: Counter,
+    /// Transactions whose outcome nobody could tell: offsets and state were read again.
+    pub transactions_unknown: Counter,
     /// Assignments and revocations seen.
     pub rebalances: Counter,
     /// In-flight bytes.

@@ -14,7 +14,7 @@ use crate::lane::{Lane, Routes};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::predict::{Job, Model, Predictor};
-use crate::sink::{MemoryLog, MemoryRecord, MemorySink};
+use crate::sink::{MemoryLog, MemoryRecord, MemorySink, Sink};
 use crate::source::MemorySource;
 use crate::time::{BEFORE_ALL, MAX_TIME, Millis, Now};
 
@@ -28,10 +28,10 @@ pub enum Item {
 }
 
 /// An app on memory.
-pub struct Offline {
+pub struct Offline<K = MemorySink> {
     log: MemoryLog,
     ingest: Ingest<MemorySource>,
-    stage: SinkStage<MemorySink>,
+    stage: SinkStage<K>,
     jobs: Vec<Receiver<Job>>,
     messages: Receiver<ToSink>,
     predictors: Vec<Predictor>,
@@ -49,6 +49,22 @@ impl Offline {
         says: &Log,
         log: MemoryLog,
         batch: usize,
+    ) -> Self {
+        let sink = MemorySink::new(plan.clone(), log.clone());
+        Self::with_sink(plan, models, metrics, says, log, batch, sink)
+    }
+}
+
+impl<K: Sink> Offline<K> {
+    /// The same, with a sink of one's own.
+    pub fn with_sink(
+        plan: &Arc<Plan>,
+        models: &[Arc<dyn Model>],
+        metrics: &Arc<Metrics>,
+        says: &Log,
+        log: MemoryLog,
+        batch: usize,
+        sink_end: K,
     ) -> Self {
         let (sink, messages) = bounded(1 << 16);
         let (senders, jobs): (Vec<_>, Vec<_>) =
@@ -71,7 +87,7 @@ impl Offline {
         );
         Self {
             ingest,
-            stage: SinkStage::new(MemorySink::new(plan.clone(), log.clone()), board, metrics.clone()),
+            stage: SinkStage::new(sink_end, board, metrics.clone()),
             jobs,
             messages,
             predictors: predictors.collect(),

@@ -14,6 +14,8 @@ pub enum Outcome {
     Committed,
     /// It was aborted and may be tried again.
     Aborted,
+    /// Nobody can tell: what is committed must be read again, and all state with it.
+    Unknown,
 }
 
 /// Commits records and offsets.

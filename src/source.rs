@@ -84,6 +84,12 @@ pub trait Source {
     /// Takes an assignment: from these offsets on, still paused.
     fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()>;
 
+    /// What the group has committed for partitions that are ours, asked anew.
+    fn describe(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Assigned>>;
+
+    /// Goes to these offsets of partitions that are ours, and pauses them until `begin`.
+    fn rewind(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()>;
+
     /// Lets the records of a partition flow, under `index`.
     fn begin(&mut self, partition: &TopicPartition, index: usize) -> Result<()>;
 

@@ -9,6 +9,7 @@ use super::{Ingest, Restore, Restored};
 use crate::commit::ToSink;
 use crate::config::Plan;
 use crate::control::Control;
+use crate::epoch::Cut;
 use crate::error::{Error, Result};
 use crate::lane::StartPoint;
 use crate::record::TopicPartition;
@@ -43,7 +44,12 @@ impl<S: Source> Ingest<S> {
         for change in self.source.changes()? {
             self.metrics.rebalances.add(1);
             match change {
-                Change::Assigned(partitions) => self.assigned(&partitions)?,
+                Change::Assigned(partitions) => {
+                    self.assigned_once = true;
+                    let starts = self.occupy(&partitions)?;
+                    self.source.assign(&starts)?;
+                    self.restore_occupied(&starts)?;
+                }
                 Change::Revoked(partitions) => self.revoked(&partitions)?,
             }
         }
@@ -66,10 +72,9 @@ impl<S: Source> Ingest<S> {
         self.read_back.pop_front().or_else(|| self.restored.1.try_recv().ok())
     }
 
-    fn assigned(&mut self, partitions: &[Assigned]) -> Result<()> {
-        self.assigned_once = true;
+    /// Gives each partition a slot and an assignment of its own; returns where they begin.
+    fn occupy(&mut self, partitions: &[Assigned]) -> Result<Vec<(TopicPartition, i64)>> {
         let mut starts = Vec::new();
-        let mut restores = Vec::new();
         for assigned in partitions {
             let start = StartPoint::of(&self.plan, assigned)?;
             let assignment = self.assignments;
@@ -77,7 +82,6 @@ impl<S: Source> Ingest<S> {
             // Never full for long: the sink stage takes messages unless it commits.
             let _ = self.links.sink.send(ToSink::Assigned(assignment));
             starts.push((assigned.partition.clone(), start.next));
-            restores.push((assignment, start.clone()));
             let slot =
                 Slot { id: assigned.partition.clone(), assignment, start, state: SlotState::Restoring };
             match self.slots.iter_mut().find(|slot| slot.is_none()) {
@@ -85,8 +89,45 @@ impl<S: Source> Ingest<S> {
                 None => self.slots.push(Some(slot)),
             }
         }
-        self.source.assign(&starts)?;
+        Ok(starts)
+    }
+
+    fn restore_occupied(&mut self, starts: &[(TopicPartition, i64)]) -> Result<()> {
+        let mine = self.live().filter(|(_, slot)| starts.iter().any(|(id, _)| *id == slot.id));
+        let restores = mine.map(|(_, slot)| (slot.assignment, slot.start.clone())).collect();
         self.restore(restores)
+    }
+
+    /// After a transaction whose outcome nobody could tell: what is committed is read again, and all state with it.
+    pub(super) fn begin_again(&mut self) -> Result<()> {
+        let ids: Vec<TopicPartition> = self.live().map(|(_, slot)| slot.id.clone()).collect();
+        self.log.warning(
+            "ingest",
+            format!(
+                "the outcome of a transaction is unknown: reading offsets and state of {} partitions again",
+                ids.len()
+            ),
+        );
+        self.vacate(&ids);
+        let partitions = self.source.describe(&ids)?;
+        let starts = self.occupy(&partitions)?;
+        self.source.rewind(&starts)?;
+        self.restore_occupied(&starts)
+    }
+
+    /// Drops the state of partitions and what of them waits to be sent; returns their assignments.
+    fn vacate(&mut self, partitions: &[TopicPartition]) -> Vec<u64> {
+        let mut assignments = Vec::new();
+        for id in partitions {
+            let Some(index) = self.index_of(id) else { continue };
+            self.lane.end(index);
+            assignments.extend(self.slots[index].take().map(|slot| slot.assignment));
+        }
+        let stays = |cut: &Cut| !assignments.contains(&cut.assignment);
+        let dropped: usize = self.cuts.iter().filter(|cut| !stays(cut)).map(|cut| cut.bytes).sum();
+        self.metrics.inflight.release(dropped);
+        self.cuts.retain(stays);
+        assignments
     }
 
     fn restore(&mut self, restores: Vec<(u64, StartPoint)>) -> Result<()> {
@@ -142,19 +183,7 @@ impl<S: Source> Ingest<S> {
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        let mut assignments = Vec::new();
-        for id in partitions {
-            let Some(index) = self.index_of(id) else { continue };
-            self.lane.end(index);
-            assignments.extend(self.slots[index].take().map(|slot| slot.assignment));
-        }
-        self.cuts.retain(|cut| {
-            let stays = !assignments.contains(&cut.assignment);
-            if !stays {
-                self.metrics.inflight.release(cut.bytes);
-            }
-            stays
-        });
+        let assignments = self.vacate(partitions);
         let (done, finished) = bounded(1);
         let asked = self.links.sink.send_timeout(ToSink::Revoked(assignments, done), REVOKE);
         // While a commit of ours may still go through, the partition must not go to another member.

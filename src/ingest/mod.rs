@@ -67,6 +67,8 @@ pub struct Ingest<S: Source> {
     cuts: VecDeque<Cut>,
     slots: Vec<Option<Slot>>,
     assignments: u64,
+    /// How often it has begun again.
+    resets: u64,
     assigned_once: bool,
     restore: Restore,
     restorers: Vec<JoinHandle<()>>,
@@ -107,6 +109,7 @@ impl<S: Source> Ingest<S> {
             cuts: VecDeque::new(),
             slots: Vec::new(),
             assignments: 0,
+            resets: 0,
             assigned_once: false,
             restore,
             restorers: Vec::new(),
@@ -144,6 +147,10 @@ impl<S: Source> Ingest<S> {
     pub fn step(&mut self, now: Now) -> Result<bool> {
         let lane = &mut self.lane;
         self.source.poll(POLL, &mut |index, record| lane.ingest(index, &record, now))?;
+        if self.links.board.resets() != self.resets {
+            self.resets = self.links.board.resets();
+            self.begin_again()?;
+        }
         self.follow_assignment(now)?;
         self.dispatch();
         self.backpressure(now)?;

@@ -69,6 +69,11 @@ impl<C: ConsumerContext> BatchQueue<C> {
         self.indexes.insert((topic.to_owned(), partition), index);
     }
 
+    /// Drops the records of a partition from now on.
+    pub(super) fn unname(&mut self, topic: &str, partition: i32) {
+        self.indexes.remove(&(topic.to_owned(), partition));
+    }
+
     /// Gives a partition up: a handle that is kept would make the close hang.
     pub(super) fn release(&mut self, topic: &str, partition: i32) {
         let key = (topic.to_owned(), partition);

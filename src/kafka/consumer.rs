@@ -12,7 +12,7 @@ use rdkafka_sys::types::RDKafkaRespErr;
 
 use super::admin::Topics;
 use super::batch_queue::{BatchQueue, PartitionError};
-use super::context::{Announced, Member, Plain};
+use super::context::{Member, Plain};
 use super::error::failed;
 use super::restore::KafkaReplay;
 use super::settings::Settings;
@@ -185,23 +185,6 @@ impl KafkaSource {
         }
     }
 
-    fn describe(&mut self, announced: &Announced) -> Result<Vec<Assigned>> {
-        let committed = self.committed_offsets(&announced.partitions)?;
-        let described = announced.partitions.iter().zip(committed).map(|((topic, partition), committed)| {
-            let bounds = self.asker.fetch_watermarks(topic, *partition, REQUEST).map_err(|error| {
-                failed(format_args!("the bounds of {topic} [{partition}] could not be read"), &error)
-            })?;
-            Ok(Assigned {
-                partition: TopicPartition { topic: Arc::from(topic.as_str()), partition: *partition },
-                committed,
-                bounds,
-                partitions: self.topics.partitions(topic),
-                topic_id: None,
-            })
-        });
-        described.collect()
-    }
-
     fn cooperative(&self) -> bool {
         matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
     }
@@ -234,15 +217,15 @@ impl Source for KafkaSource {
     fn changes(&mut self) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
         while let Some(announced) = self.consumer.context().next() {
-            if announced.assign {
-                changes.push(Change::Assigned(self.describe(&announced)?));
-                continue;
-            }
             let ids = announced.partitions.iter();
-            let ids = ids
+            let ids: Vec<_> = ids
                 .map(|(topic, p)| TopicPartition { topic: Arc::from(topic.as_str()), partition: *p })
                 .collect();
-            changes.push(Change::Revoked(ids));
+            changes.push(if announced.assign {
+                Change::Assigned(self.describe(&ids)?)
+            } else {
+                Change::Revoked(ids)
+            });
         }
         Ok(changes)
     }
@@ -263,6 +246,34 @@ impl Source for KafkaSource {
         assigned.map_err(|error| failed("the assignment could not be taken", &error))?;
         let waiting = list(partitions.iter().map(|(id, _)| id));
         self.consumer.pause(&waiting).map_err(|error| failed("partitions could not be paused", &error))
+    }
+
+    fn describe(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Assigned>> {
+        let names: Vec<_> = partitions.iter().map(|id| (id.topic.to_string(), id.partition)).collect();
+        let committed = self.committed_offsets(&names)?;
+        let described = partitions.iter().zip(committed).map(|(id, committed)| {
+            let bounds = self.asker.fetch_watermarks(&id.topic, id.partition, REQUEST);
+            let bounds = bounds
+                .map_err(|error| failed(format_args!("the bounds of {id} could not be read"), &error))?;
+            let partitions = self.topics.partitions(&id.topic);
+            Ok(Assigned { partition: id.clone(), committed, bounds, partitions, topic_id: None })
+        });
+        described.collect()
+    }
+
+    fn rewind(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()> {
+        let ids = list(partitions.iter().map(|(id, _)| id));
+        self.consumer.pause(&ids).map_err(|error| failed("partitions could not be paused", &error))?;
+        for (id, offset) in partitions {
+            self.queue.unname(&id.topic, id.partition);
+            for begun in self.begun.iter_mut().filter(|begun| begun.as_ref() == Some(id)) {
+                *begun = None;
+            }
+            self.consumer.seek(&id.topic, id.partition, Offset::Offset(*offset), REQUEST).map_err(
+                |error| failed(format_args!("{id} could not be set back to offset {offset}"), &error),
+            )?;
+        }
+        Ok(())
     }
 
     fn begin(&mut self, partition: &TopicPartition, index: usize) -> Result<()> {

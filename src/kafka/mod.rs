@@ -27,7 +27,7 @@ use crate::pipeline::Shared;
 /// Makes the two ends of a lane: a member of the group, and the producer that commits for it.
 pub fn connect(shared: &Shared, topics: &Arc<Topics>, lane: usize) -> Result<(KafkaSource, KafkaSink)> {
     let settings = Settings::new(&shared.plan, lane);
-    let sink = KafkaSink::new(shared, topics.clone(), &settings)?;
+    let sink = KafkaSink::new(shared, topics.clone(), settings.clone())?;
     let source = KafkaSource::new(shared, topics.clone(), settings)?;
     sink.commit_for(source.member());
     Ok((source, sink))

@@ -33,6 +33,7 @@ pub struct KafkaSink {
     topics: Arc<Topics>,
     control: Control,
     log: Log,
+    settings: Settings,
     producer: BaseProducer<Deliveries>,
     group: OnceLock<Arc<BaseConsumer<Member>>>,
     /// At least once: the epochs of each assignment that are produced but whose offsets are not committed yet.
@@ -40,25 +41,35 @@ pub struct KafkaSink {
 }
 
 impl KafkaSink {
-    pub(super) fn new(shared: &Shared, topics: Arc<Topics>, settings: &Settings) -> Result<Self> {
-        let guarantee = shared.plan.guarantee;
-        let producer: BaseProducer<Deliveries> = settings
-            .producer(guarantee, topics.largest_message)
-            .create_with_context(Deliveries::new(shared.log.clone()))
-            .map_err(|error| failed("the producer could not be made", &error))?;
+    pub(super) fn new(shared: &Shared, topics: Arc<Topics>, settings: Settings) -> Result<Self> {
+        let producer = make(&settings, &shared.plan, &topics, &shared.log)?;
         let sink = Self {
             plan: shared.plan.clone(),
             topics,
             control: shared.control.clone(),
             log: shared.log.clone(),
+            settings,
             producer,
             group: OnceLock::new(),
             produced: HashMap::new(),
         };
-        if guarantee == Guarantee::ExactlyOnce {
-            sink.retried("transactions could not be initialised", || sink.producer.init_transactions(CALL))?;
-        }
+        sink.initialise()?;
         Ok(sink)
+    }
+
+    /// Ends whatever an earlier producer of this identity left open.
+    fn initialise(&self) -> Result<()> {
+        if self.plan.guarantee == Guarantee::AtLeastOnce {
+            return Ok(());
+        }
+        self.retried("transactions could not be initialised", || self.producer.init_transactions(CALL))
+    }
+
+    /// A new producer in place of one whose last call has an unknown outcome: it is never used again.
+    fn replace(&mut self) -> Result<Outcome> {
+        self.producer = make(&self.settings, &self.plan, &self.topics, &self.log)?;
+        self.initialise()?;
+        Ok(Outcome::Unknown)
     }
 
     /// Says whose offsets it commits.
@@ -227,7 +238,7 @@ impl KafkaSink {
         Ok(list)
     }
 
-    fn exactly_once(&self, transaction: &Transaction, group: &BaseConsumer<Member>) -> Result<Outcome> {
+    fn exactly_once(&mut self, transaction: &Transaction, group: &BaseConsumer<Member>) -> Result<Outcome> {
         if let Err(error) = self.producer.begin_transaction() {
             return self.end(&error);
         }
@@ -267,29 +278,39 @@ impl KafkaSink {
         }
     }
 
-    /// What an error of a transaction call means: abort and try again, or the end of the run.
-    fn end(&self, error: &KafkaError) -> Result<Outcome> {
-        let code = error.rdkafka_error_code();
+    /// What an error of a transaction call means: abort and try again, a new producer, or the end of the run.
+    fn end(&mut self, error: &KafkaError) -> Result<Outcome> {
+        if let KafkaError::Transaction(inner) = error
+            && inner.txn_requires_abort()
+            && !inner.is_fatal()
+        {
+            return self.abort(error);
+        }
+        self.lost(error)
+    }
+
+    /// The producer can no longer be used. Under a name that others may take it has been fenced; under a random one
+    /// its transaction has timed out, or nobody can tell what became of it.
+    fn lost(&mut self, error: &KafkaError) -> Result<Outcome> {
         let fenced = [
             RDKafkaErrorCode::Fenced,
             RDKafkaErrorCode::ProducerFenced,
             RDKafkaErrorCode::InvalidProducerEpoch,
         ];
-        if code.is_some_and(|code| fenced.contains(&code)) {
+        if self.settings.is_static() && error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code))
+        {
             return Err(Error::Fenced(format!(
                 "another member has taken over the transactional id of this lane: {}. Nothing of this one is committed \
                  any more",
                 text(error)
             )));
         }
-        match error {
-            KafkaError::Transaction(inner) if inner.txn_requires_abort() => self.abort(error),
-            other => Err(failed("a transaction could not be ended, so its outcome is unknown", other)),
-        }
+        self.log.warning("sink", format!("the producer is given up and a new one made: {}", text(error)));
+        self.replace()
     }
 
     /// Aborts the transaction, delivery reports served first.
-    fn abort(&self, why: &KafkaError) -> Result<Outcome> {
+    fn abort(&mut self, why: &KafkaError) -> Result<Outcome> {
         self.log.info("sink", format!("transaction aborted, to be tried again: {}", text(why)));
         let until = Instant::now() + CALL;
         while self.producer.in_flight_count() > 0 && Instant::now() < until && !self.control.aborting() {
@@ -301,13 +322,7 @@ impl KafkaSink {
                 self.producer.context().take();
                 Ok(Outcome::Aborted)
             }
-            Err(error) => {
-                let code = error.rdkafka_error_code();
-                if code == Some(RDKafkaErrorCode::Fenced) {
-                    return self.end(&error);
-                }
-                Err(failed("a transaction could not be aborted", &error))
-            }
+            Err(error) => self.lost(&error),
         }
     }
 
@@ -352,4 +367,11 @@ impl Sink for KafkaSink {
             Guarantee::AtLeastOnce => self.at_least_once(transaction, &group),
         }
     }
+}
+
+fn make(settings: &Settings, plan: &Plan, topics: &Topics, log: &Log) -> Result<BaseProducer<Deliveries>> {
+    settings
+        .producer(plan.guarantee, topics.largest_message)
+        .create_with_context(Deliveries::new(log.clone()))
+        .map_err(|error| failed("the producer could not be made", &error))
 }

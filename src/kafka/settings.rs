@@ -224,6 +224,11 @@ impl Settings {
         config
     }
 
+    /// Whether the identity of the producer is one that another process may take.
+    pub(super) fn is_static(&self) -> bool {
+        self.user.contains_key("group.instance.id")
+    }
+
     /// Where the brokers are.
     pub(super) fn brokers(&self) -> &str {
         &self.brokers

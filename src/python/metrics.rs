@@ -27,6 +27,7 @@ pub(super) fn to_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound
     dict.set_item("epochs", metrics.epochs.get())?;
     dict.set_item("transactions", metrics.transactions.get())?;
     dict.set_item("transactions_aborted", metrics.transactions_aborted.get())?;
+    dict.set_item("transactions_unknown", metrics.transactions_unknown.get())?;
     dict.set_item("rebalances", metrics.rebalances.get())?;
     dict.set_item("inflight_bytes", metrics.inflight.get())?;
     dict.set_item("paused", metrics.paused.load(Ordering::Relaxed))?;

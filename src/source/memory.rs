@@ -64,29 +64,37 @@ impl Source for MemorySource {
         if std::mem::replace(&mut self.announced, true) {
             return Ok(Vec::new());
         }
-        let mut assigned = Vec::new();
-        for topic in &self.topics {
-            let ends = self.log.ends(topic);
+        let topics = self.topics.iter().flat_map(|topic| {
             let name: Arc<str> = Arc::from(topic.as_str());
-            for (partition, end) in ends.iter().enumerate() {
-                let id = TopicPartition { topic: name.clone(), partition: partition as i32 };
-                let committed = self.log.committed(&id);
-                let partitions = ends.len() as i32;
-                assigned.push(Assigned {
-                    partition: id,
-                    committed,
-                    bounds: (0, *end),
-                    partitions,
-                    topic_id: None,
-                });
-            }
-        }
-        Ok(vec![Change::Assigned(assigned)])
+            let partitions = self.log.ends(topic).len() as i32;
+            (0..partitions).map(move |partition| TopicPartition { topic: name.clone(), partition })
+        });
+        let all: Vec<_> = topics.collect();
+        Ok(vec![Change::Assigned(self.describe(&all)?)])
     }
 
     fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()> {
         self.starts.extend(partitions.iter().cloned());
         Ok(())
+    }
+
+    fn describe(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Assigned>> {
+        let described = partitions.iter().map(|id| {
+            let ends = self.log.ends(&id.topic);
+            Assigned {
+                partition: id.clone(),
+                committed: self.log.committed(id),
+                bounds: (0, ends.get(id.partition as usize).copied().unwrap_or(0)),
+                partitions: ends.len() as i32,
+                topic_id: None,
+            }
+        });
+        Ok(described.collect())
+    }
+
+    fn rewind(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()> {
+        self.open.retain(|id, _| !partitions.iter().any(|(other, _)| other == id));
+        self.assign(partitions)
     }
 
     fn begin(&mut self, partition: &TopicPartition, index: usize) -> Result<()> {

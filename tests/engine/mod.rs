@@ -8,15 +8,17 @@ use std::sync::Arc;
 
 use millstream::batch::Batch;
 use millstream::config::Plan;
+use millstream::epoch::Transaction;
 use millstream::log;
 use millstream::metadata::{FloorText, Metadata};
 use millstream::metrics::Metrics;
 use millstream::offline::Offline;
 use millstream::predict::{Column, Model as Predict};
 use millstream::record::TopicPartition;
-use millstream::sink::{MemoryLog, MemoryRecord};
+use millstream::sink::{MemoryLog, MemoryRecord, MemorySink, Outcome, Sink};
 use serde_json::{Value, json};
 
+use crate::oracle::log::Rng;
 use crate::oracle::{Advance, Event, Expected, Floor, Model, Window};
 
 pub const TOPIC: &str = "readings";
@@ -29,11 +31,13 @@ pub struct Settings {
     pub poll: usize,
     pub max_future: Option<i64>,
     pub idle_timeout: Option<i64>,
+    /// One transaction in so many goes wrong; 0 is none.
+    pub faults_one_in: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_batch: 256, workers: 1, poll: 7, max_future: None, idle_timeout: None }
+        Self { max_batch: 256, workers: 1, poll: 7, max_future: None, idle_timeout: None, faults_one_in: 0 }
     }
 }
 
@@ -102,12 +106,40 @@ pub fn echo(batch: &mut Batch) -> millstream::error::Result<Vec<(String, Column)
     Ok(vec![("events".to_owned(), Column::Json(rows.collect()))])
 }
 
+/// A sink whose transactions are aborted now and then, or end in a way that nobody can tell.
+pub struct Flaky {
+    sink: MemorySink,
+    one_in: usize,
+    faults: Rng,
+}
+
+impl Sink for Flaky {
+    fn commit(&mut self, transaction: &Transaction) -> millstream::error::Result<Outcome> {
+        if self.one_in > 0 && self.faults.below(self.one_in) == 0 {
+            return match self.faults.below(3) {
+                0 => Ok(Outcome::Aborted),
+                1 => Ok(Outcome::Unknown),
+                _ => self.sink.commit(transaction).map(|_| Outcome::Unknown),
+            };
+        }
+        self.sink.commit(transaction)
+    }
+}
+
 /// An app on `log`, as after a start.
-pub fn start(plan: &Arc<Plan>, metrics: &Arc<Metrics>, log: &MemoryLog, settings: &Settings) -> Offline {
+pub fn start(
+    plan: &Arc<Plan>,
+    metrics: &Arc<Metrics>,
+    log: &MemoryLog,
+    settings: &Settings,
+    faults: Rng,
+) -> Offline<Flaky> {
     let (says, _) = log::channel();
     let models: Vec<Arc<dyn Predict>> =
         plan.models.iter().map(|_| Arc::new(echo) as Arc<dyn Predict>).collect();
-    Offline::new(plan, &models, metrics, &says, log.clone(), settings.poll)
+    let sink =
+        Flaky { sink: MemorySink::new(plan.clone(), log.clone()), one_in: settings.faults_one_in, faults };
+    Offline::with_sink(plan, &models, metrics, &says, log.clone(), settings.poll, sink)
 }
 
 /// What is committed at this moment as an idle advance, if it is one.

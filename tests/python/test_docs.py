@@ -1,4 +1,4 @@
-"""What the documentation shows is what happens: its code runs, prints what it says, and its links lead somewhere."""
+"""The documentation is true: its code runs, it prints what it says, and its links lead somewhere."""
 
 import ast
 import io

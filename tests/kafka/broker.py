@@ -154,6 +154,7 @@ class Broker:
         """`seconds` is the longest that the broker lives; nothing runs before the `with` block."""
         self.seconds = seconds
         self.bootstrap = ""
+        self.pid = 0
         self._guard: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Broker:
@@ -169,6 +170,7 @@ class Broker:
         self.bootstrap = self._guard.stdout.readline().strip()
         if not self.bootstrap:
             raise BrokerError(first_line(self._guard.stderr.read()))
+        self.pid = int(self._guard.stdout.readline())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -186,7 +188,7 @@ def serve(seconds: float, stdin: IO[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="millstream-kafka-") as directory:
         jvm, bootstrap = launch(Path(directory))
         try:
-            print(bootstrap, flush=True)
+            print(bootstrap, jvm.pid, sep="\n", flush=True)
             deadline = time.monotonic() + seconds
             while jvm.poll() is None and (left := deadline - time.monotonic()) > 0:
                 if select.select([stdin], [], [], min(left, 1.0))[0] and not os.read(stdin.fileno(), 4096):

@@ -223,6 +223,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// What is worth a warning at the start.
+    pub fn warnings(&self) -> Vec<String> {
+        check::warnings(self)
+    }
+
     /// The models of a source, by place in the plan.
     pub fn models_of(&self, source: usize) -> Vec<usize> {
         (0..self.models.len()).filter(|model| self.models[*model].source == source).collect()

@@ -165,6 +165,8 @@ impl<K: Sink> Offline<K> {
 
     /// Feeds topics in order, each front to back, then processes everything. The log holds what came of it.
     pub fn feed(&mut self, topics: Vec<(String, Vec<Item>)>, drain: bool) -> Result<()> {
+        // The assignment comes before the first record.
+        self.settle()?;
         for (topic, items) in topics {
             for item in items {
                 match item {

@@ -17,7 +17,7 @@ use crate::ingest::{Ingest, Links, Restore, Until};
 use crate::lane::{Lane, Routes};
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::predict::{Job, Model, Pool, Predictor};
+use crate::predict::{Job, Model, Pool, Predictor, Watch};
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::time::{Millis, Now};
@@ -49,6 +49,7 @@ pub struct Running {
     control: Control,
     log: Log,
     threads: Vec<JoinHandle<()>>,
+    watches: Vec<Arc<Watch>>,
     ended: Receiver<()>,
     left: usize,
 }
@@ -63,11 +64,16 @@ where
     let Shared { plan, metrics, control, .. } = shared;
     let mut threads = Vec::new();
     let mut jobs = Vec::new();
+    let mut watches = Vec::new();
+    for warning in plan.warnings() {
+        shared.log.warning("run", warning);
+    }
     for (index, model) in models.iter().enumerate() {
         let encoder = ResultEncoder::new(plan, index, shared.routes.sinks[index]);
         let predictor = Predictor::new(plan.clone(), metrics.clone(), encoder, model.clone());
         let pool = Pool::start(&plan.models[index].name, plan.models[index].workers, &predictor, control)?;
         jobs.push(pool.jobs());
+        watches.push(pool.watch());
         threads.extend(pool.into_workers());
     }
     let (end, ended) = bounded(plan.lanes);
@@ -81,12 +87,22 @@ where
             outcome
         })?);
     }
-    Ok(Running { control: control.clone(), log: shared.log.clone(), threads, ended, left: plan.lanes })
+    Ok(Running {
+        control: control.clone(),
+        log: shared.log.clone(),
+        threads,
+        watches,
+        ended,
+        left: plan.lanes,
+    })
 }
 
 impl Running {
     /// Waits for the lanes to end, `timeout` at the most. True once they all have.
     pub fn wait(&mut self, timeout: Duration) -> bool {
+        for watch in &self.watches {
+            watch.warn(&self.log);
+        }
         if self.left > 0 {
             match self.ended.recv_timeout(timeout) {
                 Ok(()) => self.left -= 1,

@@ -156,3 +156,26 @@ fn at_least(setting: &str, value: i64, least: i64) -> Result<()> {
     }
     Ok(())
 }
+
+/// What works, but hardly as it is meant.
+pub(super) fn warnings(plan: &Plan) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (index, source) in plan.sources.iter().enumerate() {
+        let Some(idle) = source.idle_timeout_ms else { continue };
+        for (upstream, model) in plan.upstream(index).into_iter().flat_map(|up| {
+            plan.models_of(index).into_iter().map(move |model| (&plan.models[up], &plan.models[model]))
+        }) {
+            let upstream_idle = plan.sources[upstream.source].idle_timeout_ms.unwrap_or(0);
+            let least = upstream_idle + upstream.grace_ms - model.grace_ms;
+            if idle <= least {
+                warnings.push(format!(
+                    "idle_timeout of topic {:?} is {idle} ms, but model {} upstream holds results back for up to \
+                     {least} ms more than model {} waits: its clock would pass results that are still to come. Make it \
+                     more than that, or leave it \"auto\"",
+                    source.topic, upstream.name, model.name
+                ));
+            }
+        }
+    }
+    warnings
+}

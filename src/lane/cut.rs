@@ -27,10 +27,13 @@ impl Lane {
     pub fn cut(&mut self, index: usize, standing: Standing, force: bool, now: Now) -> Option<Cut> {
         let partition = self.partitions.get_mut(index)?.as_mut()?;
         partition.end = standing.end.or(partition.end);
-        // Records that may all carry the wrong timestamp unit are not committed before that is decided.
-        if self.sources[partition.source].probe.suspects() && !standing.caught_up {
+        // Records that may all carry the wrong timestamp unit are not committed before that is decided, unless there
+        // are no more of them.
+        let probe = &mut self.sources[partition.source].probe;
+        if probe.suspects() && !standing.caught_up {
             return None;
         }
+        probe.let_through();
         let moved = partition.moved(standing.reached());
         let quiet = partition.since_cut(now) >= QUIET_COMMIT_MS;
         let due = partition.has_output() || (moved && (force || quiet));

@@ -20,12 +20,14 @@ pub(super) struct UnitProbe {
     field: Option<String>,
     open: bool,
     seen: u32,
+    /// Whether a commit could not wait for the verdict.
+    committed: bool,
 }
 
 impl UnitProbe {
     pub(super) fn new(source: &SourceConfig) -> Self {
         let field = source.timestamp.clone().filter(|_| source.timestamp_unit.is_none());
-        Self { topic: source.topic.clone(), open: field.is_some(), field, seen: 0 }
+        Self { topic: source.topic.clone(), open: field.is_some(), field, seen: 0, committed: false }
     }
 
     /// A group that has committed anything is not fresh.
@@ -36,6 +38,11 @@ impl UnitProbe {
     /// Whether what it has seen so far would stop the run if it went on like that: nothing may be committed yet.
     pub(super) fn suspects(&self) -> bool {
         self.open && self.seen > 0
+    }
+
+    /// A topic has been read to its end before there was a verdict: what it holds is committed all the same.
+    pub(super) fn let_through(&mut self) {
+        self.committed |= self.suspects();
     }
 
     /// Looks at the event time of a decoded record.
@@ -60,11 +67,12 @@ impl UnitProbe {
         if self.seen < PROBED {
             return Ok(());
         }
+        let outcome = if self.committed { "Use a new group_id then" } else { "Nothing has been committed" };
         Err(Error::config(format!(
             "topic {:?}: each of the first {PROBED} records has an event time in field {:?}, read as milliseconds, that \
              is more than 20 years from its record timestamp (the last one: {time} ms against {stamped} ms). State the \
              unit: Topic(timestamp_unit=\"s\" | \"us\" | \"ns\" | \"rfc3339\"), or \"ms\" if that is what is meant. \
-             Nothing has been committed",
+             {outcome}",
             self.topic,
             self.field.as_deref().unwrap_or_default(),
         )))

@@ -2,7 +2,7 @@
 
 mod pool;
 
-pub use pool::{Job, Pool, Predictor};
+pub use pool::{Job, Pool, Predictor, Watch};
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};

@@ -1,10 +1,10 @@
 //! The predict pool of one model: named threads on a bounded channel, shared by the lanes of a process.
 //! What a call gives goes back, encoded, to the lane that asked.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -15,6 +15,7 @@ use crate::config::Plan;
 use crate::control::Control;
 use crate::encode::{EncodedResult, ResultEncoder};
 use crate::error::{Error, Result};
+use crate::log::Log;
 use crate::metrics::Metrics;
 
 /// A batch and where its results go.
@@ -24,6 +25,40 @@ pub struct Job {
     pub batch: Batch,
     /// The sink stage of the lane it came from.
     pub reply: Sender<ToSink>,
+}
+
+/// After how long a call that has not returned is told of.
+const LONG_CALL: Duration = Duration::from_secs(30);
+
+/// Since when each worker of a model has been in a call.
+#[derive(Debug)]
+pub struct Watch {
+    model: String,
+    calls: Vec<Mutex<Option<Instant>>>,
+}
+
+impl Watch {
+    fn new(model: &str, workers: usize) -> Self {
+        Self { model: model.to_owned(), calls: (0..workers).map(|_| Mutex::default()).collect() }
+    }
+
+    fn set(&self, worker: usize, began: Option<Instant>) {
+        *self.calls[worker].lock().unwrap_or_else(PoisonError::into_inner) = began;
+    }
+
+    /// Warns of calls that take long, each of them once.
+    pub fn warn(&self, log: &Log) {
+        for (worker, call) in self.calls.iter().enumerate() {
+            let mut call = call.lock().unwrap_or_else(PoisonError::into_inner);
+            if call.is_some_and(|began| began.elapsed() > LONG_CALL) {
+                *call = None;
+                let seconds = LONG_CALL.as_secs();
+                log.warning("predict", format!(
+                    "worker {worker} of model {} has been in one call of predict for more than {seconds} s", self.model
+                ));
+            }
+        }
+    }
 }
 
 /// One model with all that is needed to turn its batches into results.
@@ -62,7 +97,7 @@ impl Predictor {
         results
     }
 
-    fn work(&self, worker: usize, queue: &Receiver<Job>, control: &Control) -> Result<()> {
+    fn work(&self, worker: usize, queue: &Receiver<Job>, control: &Control, watch: &Watch) -> Result<()> {
         loop {
             let mut next = None;
             self.model.detached(&mut || next = queue.recv().ok());
@@ -71,7 +106,9 @@ impl Predictor {
             if control.stopping() {
                 continue;
             }
+            watch.set(worker, Some(Instant::now()));
             let mut results = Some(self.predict(worker, batch)?);
+            watch.set(worker, None);
             self.model.detached(&mut || {
                 if let Some(results) = results.take() {
                     // A lane that has ended wants no results.
@@ -87,6 +124,7 @@ impl Predictor {
 pub struct Pool {
     jobs: Sender<Job>,
     workers: Vec<JoinHandle<()>>,
+    watch: Arc<Watch>,
 }
 
 impl Pool {
@@ -94,14 +132,16 @@ impl Pool {
     pub fn start(name: &str, workers: usize, predictor: &Predictor, control: &Control) -> Result<Self> {
         // One call running and one waiting per worker: enough to keep it busy, little to throw away on a stop.
         let (jobs, queue) = bounded::<Job>(workers);
+        let watch = Arc::new(Watch::new(name, workers));
         let spawn = |worker| {
             let (predictor, queue, control) = (predictor.clone(), queue.clone(), control.clone());
+            let watch = watch.clone();
             let thread = format!("millstream-predict-{name}-{worker}");
             let named = thread.clone();
             let body = move || {
                 control.guard(&thread, || {
                     let mut outcome = Ok(());
-                    predictor.model.enter(&mut || outcome = predictor.work(worker, &queue, &control));
+                    predictor.model.enter(&mut || outcome = predictor.work(worker, &queue, &control, &watch));
                     outcome
                 });
             };
@@ -111,12 +151,17 @@ impl Pool {
                 .map_err(|error| Error::config(format!("a predict thread could not be started: {error}")))
         };
         let workers = (0..workers).map(spawn).collect::<Result<_>>()?;
-        Ok(Self { jobs, workers })
+        Ok(Self { jobs, workers, watch })
     }
 
     /// Where jobs go.
     pub fn jobs(&self) -> Sender<Job> {
         self.jobs.clone()
+    }
+
+    /// How long its workers have been in their calls.
+    pub fn watch(&self) -> Arc<Watch> {
+        self.watch.clone()
     }
 
     /// Gives up the pool's own end of the channel: workers end when the lanes have given up theirs.

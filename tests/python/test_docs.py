@@ -41,6 +41,13 @@ def same(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed) is not None
 
 
+def prints(statement: ast.stmt) -> bool:
+    """Whether a statement, when it runs, is about to print."""
+    calls = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
+    names = {function.id for function in calls if isinstance(function, ast.Name)}
+    return isinstance(statement, ast.Expr | ast.For) and "print" in names
+
+
 def run_block(code: str, first_line: int, page: Path, namespace: dict[str, Any]) -> list[str]:
     """Run a block statement by statement; return each difference between what is said and what is printed."""
     lines, differences = code.splitlines(), []
@@ -51,7 +58,7 @@ def run_block(code: str, first_line: int, page: Path, namespace: dict[str, Any])
         with redirect_stdout(printed):
             exec(compile(ast.Module([statement], []), page_id(page), "exec"), namespace)
         got = printed.getvalue().splitlines()
-        if got and (len(got) != len(shown) or not all(map(same, shown, got))):
+        if (got or prints(statement)) and (len(got) != len(shown) or not all(map(same, shown, got))):
             differences.append(f"{page_id(page)}:{line} prints\n" + "\n".join(f"# {text}" for text in got))
     return differences
 

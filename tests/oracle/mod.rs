@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 pub mod log;
-#[cfg(test)]
-mod tests;
 
 /// One record of a partition's log; `valid` is false for what decoding refuses.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,7 +173,7 @@ fn expect_model(index: usize, model: &Model, accepted: &[Met], expected: &mut Ex
 }
 
 /// The starts of all windows that hold `time`; floor division, so negative times work.
-fn starts_of(spec: &Spec, time: i64) -> Vec<i64> {
+pub fn starts_of(spec: &Spec, time: i64) -> Vec<i64> {
     let mut starts = Vec::new();
     let mut start = spec.offset + (time - spec.offset).div_euclid(spec.hop) * spec.hop;
     while start + spec.size > time {

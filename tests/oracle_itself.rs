@@ -1,8 +1,10 @@
 //! The oracle against figures worked out by hand, against the live rule, and its logs against the promise
 //! of what is in them.
 
-use super::log::{Rng, SINGLE, Shape, random_log, random_models};
-use super::{Advance, Counts, Event, Expected, Floor, Model, Spec, expect, starts_of};
+mod oracle;
+
+use oracle::log::{Rng, SINGLE, Shape, random_log, random_models};
+use oracle::{Advance, Counts, Event, Expected, Floor, Model, Spec, expect, starts_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn event(offset: i64, key: &[u8], time: i64) -> Event {
@@ -23,7 +25,7 @@ fn run(log: &[Event], model: &Model) -> Expected {
 }
 
 /// (start, offsets) of each window.
-fn shown(windows: &[super::Window]) -> Vec<(i64, Vec<i64>)> {
+fn shown(windows: &[oracle::Window]) -> Vec<(i64, Vec<i64>)> {
     windows.iter().map(|w| (w.start, w.events.iter().map(|&(_, offset)| offset).collect())).collect()
 }
 
@@ -325,10 +327,10 @@ impl<'a> Live<'a> {
     }
 }
 
-fn window(slot: Slot, mut events: Vec<(i64, i64)>, models: &[Model]) -> super::Window {
+fn window(slot: Slot, mut events: Vec<(i64, i64)>, models: &[Model]) -> oracle::Window {
     events.sort_unstable();
     let (end, key, model) = slot;
-    super::Window { model, key, start: end - models[model].spec.size, end, events }
+    oracle::Window { model, key, start: end - models[model].spec.size, end, events }
 }
 
 #[test]
@@ -350,7 +352,7 @@ fn the_oracle_agrees_with_the_live_rule_on_random_logs() {
         let got = Live::run(&log, &models, &advances, max_future);
         // The live rule closes by the clock, so only a model's own windows come in one order.
         for model in 0..models.len() {
-            let of = |windows: &[super::Window]| -> Vec<super::Window> {
+            let of = |windows: &[oracle::Window]| -> Vec<oracle::Window> {
                 windows.iter().filter(|w| w.model == model).cloned().collect()
             };
             assert_eq!(of(&got.windows), of(&want.windows), "seed {seed}");

@@ -1,0 +1,82 @@
+//! Promises of a lane about what it must not count or take twice.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod engine;
+mod oracle;
+
+use std::sync::Arc;
+
+use engine::Settings;
+use millstream::lane::{Lane, Routes, Standing, StartPoint};
+use millstream::log;
+use millstream::metadata::Metadata;
+use millstream::metrics::Metrics;
+use millstream::record::RawRecord;
+use millstream::source::Assigned;
+use millstream::time::Now;
+use oracle::{Floor, Model, Spec};
+
+const NOW: Now = Now { mono: 0, wall: 0 };
+
+fn lane(committed: Option<(i64, Metadata)>, replayed: &[(i64, i64)]) -> (Lane, Arc<Metrics>) {
+    let spec = Spec { size: 10, hop: 10, offset: 0, grace: 0, min_events: 1 };
+    let plan = engine::plan(&[Model { spec, floor: Floor::None }], &Settings::default());
+    let metrics = Arc::new(Metrics::new(&plan));
+    let (says, _) = log::channel();
+    let mut lane = Lane::new(plan.clone(), metrics.clone(), Routes::keep_all(&plan), says);
+    let assigned = Assigned {
+        partition: engine::partition(),
+        committed: committed.map(|(offset, metadata)| (offset, metadata.encode())),
+        bounds: (0, 1_000),
+        partitions: 1,
+        topic_id: None,
+    };
+    let start = StartPoint::of(&plan, &assigned).unwrap();
+    let mut restoring = start.restoring(&plan);
+    for (offset, time) in replayed {
+        restoring.replay(&record(*offset, &value(*time)));
+    }
+    lane.begin(0, &start, restoring, 0, NOW);
+    (lane, metrics)
+}
+
+fn value(time: i64) -> String {
+    format!("{{\"seq\":0,\"ts\":{time}}}")
+}
+
+fn record(offset: i64, value: &str) -> RawRecord<'_> {
+    RawRecord { offset, key: Some(b"k"), value: Some(value.as_bytes()), timestamp: None }
+}
+
+#[test]
+fn a_record_below_the_next_expected_offset_is_dropped_and_counted() {
+    let (mut lane, metrics) = lane(None, &[]);
+    for offset in [0, 1, 0, 1, 2] {
+        lane.ingest(0, &record(offset, &value(offset)), NOW).unwrap();
+    }
+    lane.publish();
+    assert_eq!(metrics.sources[0].consumed.get(), 3);
+    assert_eq!(metrics.sources[0].below_expected.get(), 2);
+    assert_eq!(metrics.models[0].events.get(), 3);
+}
+
+#[test]
+fn a_replay_counts_nothing_and_sends_nothing() {
+    let spec = Spec { size: 10, hop: 10, offset: 0, grace: 0, min_events: 1 };
+    let plan = engine::plan(&[Model { spec, floor: Floor::None }], &Settings::default());
+    let mut metadata = Metadata::of(&plan, 0, None, 1);
+    metadata.clock = Some(25);
+    // On time, late for all its windows, no event at all.
+    let (mut lane, metrics) = lane(Some((3, metadata)), &[(0, 24), (1, 3), (2, i64::MAX)]);
+    lane.publish();
+    let counters = &metrics.models[0];
+    let counted = [&counters.events, &counters.late_events, &counters.late_pairs, &counters.windows_closed];
+    assert_eq!(counted.map(millstream::metrics::Counter::get), [0; 4]);
+    assert_eq!(metrics.sources[0].dead_letters_total(), 0);
+    let standing = Standing { end: Some(3), caught_up: true };
+    assert_eq!(lane.cut(0, standing, true, NOW), None, "nothing of a replay is to be committed");
+    // What it rebuilt is there: the next window closes with the replayed event in it.
+    lane.ingest(0, &record(3, &value(30)), NOW).unwrap();
+    let batch = lane.batch(0).unwrap();
+    assert_eq!((batch.windows[0].start, batch.windows[0].events), (20, 1));
+}

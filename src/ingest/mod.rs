@@ -29,6 +29,8 @@ pub use until::Until;
 
 /// How long a poll waits for a full batch of records.
 const POLL: Duration = Duration::from_millis(5);
+/// The same while closed windows wait for room in a pool.
+const SOON: Duration = Duration::from_millis(1);
 const LATENESS_MS: Millis = 60_000;
 
 /// Where a restore runs.
@@ -145,8 +147,10 @@ impl<S: Source> Ingest<S> {
 
     /// One round: records, assignment, batches, epochs. True when everything that was asked for is done.
     pub fn step(&mut self, now: Now) -> Result<bool> {
+        // Closed windows that found no room are offered again soon.
+        let wait = if self.windows_wait() { SOON } else { POLL };
         let lane = &mut self.lane;
-        self.source.poll(POLL, &mut |index, record| lane.ingest(index, &record, now))?;
+        self.source.poll(wait, &mut |index, record| lane.ingest(index, &record, now))?;
         if self.links.board.resets() != self.resets {
             self.resets = self.links.board.resets();
             self.begin_again()?;
@@ -192,6 +196,10 @@ impl<S: Source> Ingest<S> {
             let _ = restorer.join();
         }
         self.source
+    }
+
+    fn windows_wait(&self) -> bool {
+        (0..self.links.jobs.len()).any(|model| self.held[model].is_some() || self.lane.ready(model) > 0)
     }
 
     /// Hands closed windows to the pools as long as they have room.

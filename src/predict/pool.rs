@@ -27,6 +27,10 @@ pub struct Job {
     pub reply: Sender<ToSink>,
 }
 
+/// Batches that wait for each worker at the most: what closes within one poll must keep a quick model busy until the
+/// next. On a stop they are left for the next run.
+const WAITING: usize = 8;
+
 /// After how long a call that has not returned is told of.
 const LONG_CALL: Duration = Duration::from_secs(30);
 
@@ -130,8 +134,7 @@ pub struct Pool {
 impl Pool {
     /// Starts `workers` threads.
     pub fn start(name: &str, workers: usize, predictor: &Predictor, control: &Control) -> Result<Self> {
-        // One call running and one waiting per worker: enough to keep it busy, little to throw away on a stop.
-        let (jobs, queue) = bounded::<Job>(workers);
+        let (jobs, queue) = bounded::<Job>(workers * WAITING);
         let watch = Arc::new(Watch::new(name, workers));
         let spawn = |worker| {
             let (predictor, queue, control) = (predictor.clone(), queue.clone(), control.clone());

@@ -167,28 +167,82 @@ impl Metadata {
         Ok(())
     }
 
+    /// Of a group that begins at `offset` in mid-log: every model with the first window that starts after its first
+    /// event.
+    pub fn beginning_at(mut self, offset: i64) -> Self {
+        self.replay_from = offset;
+        for model in &mut self.models {
+            model.floor = FloorText::from(Floor::Pending);
+        }
+        self
+    }
+
+    /// Of a group that goes on with the same app.
+    pub fn continuing(mut self, committed: Self) -> Self {
+        for model in &mut self.models {
+            model.floor = FloorText::from(committed.floor(&model.name));
+        }
+        Self { topic_id: self.topic_id.or(committed.topic_id), models: self.models, ..committed }
+    }
+
+    /// Of a group that goes on at `offset` with a changed app: models that have not changed continue; others begin
+    /// with the first window that starts after the clock, since one that starts at it may miss events. Where what
+    /// decides which records are events has changed, that is every model, and nothing is read again: a replay must
+    /// judge as the live run did.
+    pub fn adopting(mut self, committed: Self, offset: i64, place: &str) -> Result<Self> {
+        let same_events = committed.validity == self.validity;
+        if committed.time_rule != self.time_rule || committed.partitions != self.partitions {
+            self.models.clone_from(&committed.models);
+            self.validity.clone_from(&committed.validity);
+            // The clock is in another time domain, or keys have moved: neither can be gone on with.
+            self.check(&committed, place)?;
+        }
+        let pending = committed.models.iter().any(|model| Floor::from(&model.floor) == Floor::Pending);
+        let begun = match (committed.clock, pending) {
+            (Some(clock), _) => Floor::At(clock),
+            (None, true) => Floor::Pending,
+            (None, false) => Floor::None,
+        };
+        for model in &mut self.models {
+            let unchanged = same_events
+                && committed.models.iter().any(|was| was.name == model.name && was.windows == model.windows);
+            model.floor = FloorText::from(if unchanged { committed.floor(&model.name) } else { begun });
+        }
+        let replay_from = if same_events { committed.replay_from } else { offset };
+        Ok(Self {
+            topic_id: self.topic_id.or(committed.topic_id),
+            models: self.models,
+            validity: self.validity,
+            replay_from,
+            ..committed
+        })
+    }
+
     /// Compares what was committed with what the plan says now.
     pub fn check(&self, committed: &Self, place: &str) -> Result<()> {
-        let way_on = "Committed state and the app must agree; to start anew beside it, use a new group_id";
-        let differs = |what: &str, was: &str, is: &str| {
+        let adopted = "To go on where the group stands, adopt=True (--adopt); to start anew beside it, use a new group_id";
+        let refused = "It cannot be gone on with: use a new group_id";
+        let error = |what: &str, was: &str, is: &str, way_on: &str| {
             let text =
                 format!("{place}: {what} was {was} when the group committed last and is {is} now. {way_on}");
             Err(Error::LostHistory(text))
         };
+        let differs = |what: &str, was: &str, is: &str| error(what, was, is, adopted);
+        let never = |what: &str, was: &str, is: &str| error(what, was, is, refused);
         if let (Some(was), Some(is)) = (&committed.topic_id, &self.topic_id)
             && was != is
         {
-            return differs("the topic's id", was, is);
+            return never("the topic's id", was, is);
         }
         if committed.partitions != self.partitions {
-            return differs(
+            return never(
                 "the number of partitions",
                 &committed.partitions.to_string(),
                 &self.partitions.to_string(),
             );
         }
         if committed.time_rule != self.time_rule {
-            return differs("the timestamp rule (field, unit)", &committed.time_rule, &self.time_rule);
+            return never("the timestamp rule (field, unit)", &committed.time_rule, &self.time_rule);
         }
         if committed.validity != self.validity {
             let what = "what decides which records are events (key, fields, missing, max_future, format)";

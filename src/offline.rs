@@ -51,7 +51,7 @@ impl Offline {
         batch: usize,
     ) -> Self {
         let sink = MemorySink::new(plan.clone(), log.clone());
-        Self::with_sink(plan, models, metrics, says, log, batch, sink)
+        Self::with_sink(plan, models, metrics, says, log, batch, sink, false)
     }
 }
 
@@ -65,6 +65,7 @@ impl<K: Sink> Offline<K> {
         log: MemoryLog,
         batch: usize,
         sink_end: K,
+        adopt: bool,
     ) -> Self {
         let (sink, messages) = bounded(1 << 16);
         let (senders, jobs): (Vec<_>, Vec<_>) =
@@ -84,6 +85,7 @@ impl<K: Sink> Offline<K> {
             lane,
             Links { jobs: senders, sink, board: board.clone() },
             Restore::Inline,
+            adopt,
         );
         Self {
             ingest,

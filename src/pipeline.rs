@@ -40,6 +40,8 @@ pub struct Shared {
     pub control: Control,
     /// Where outputs go.
     pub routes: Routes,
+    /// Whether a changed app is taken on where the group stands.
+    pub adopt: bool,
     /// Whether the run ends at the end of the sources, and whether it drains.
     pub until_end: Option<bool>,
 }
@@ -158,7 +160,7 @@ where
     S: Source,
     K: Sink + Send + 'static,
 {
-    let Shared { plan, metrics, log, control, routes, until_end } = shared;
+    let Shared { plan, metrics, log, control, routes, until_end, adopt } = shared;
     let (source, sink) = connect(lane)?;
     let (to_sink, messages) = bounded::<ToSink>(SINK_QUEUE);
     let board = Board::default();
@@ -171,7 +173,7 @@ where
     let links = Links { jobs, sink: to_sink, board };
     let (plan, metrics) = (plan.clone(), metrics.clone());
     let mut ingest =
-        Ingest::new(plan.clone(), metrics, control.clone(), source, windows, links, Restore::Thread);
+        Ingest::new(plan.clone(), metrics, control.clone(), source, windows, links, Restore::Thread, *adopt);
     if let Some(drain) = until_end {
         ingest.run_until(Until::end(plan.sources.len(), *drain));
     }

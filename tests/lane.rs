@@ -31,7 +31,7 @@ fn lane(committed: Option<(i64, Metadata)>, replayed: &[(i64, i64)]) -> (Lane, A
         partitions: 1,
         topic_id: None,
     };
-    let start = StartPoint::of(&plan, &assigned).unwrap();
+    let start = StartPoint::of(&plan, &assigned, false).unwrap();
     let mut restoring = start.restoring(&plan);
     for (offset, time) in replayed {
         restoring.replay(&record(*offset, &value(*time)));

@@ -42,7 +42,7 @@ fn run(
     log.create(engine::TOPIC, 1);
     engine::commit_floors(&plan, models, &log);
     let metrics = Arc::new(Metrics::new(&plan));
-    let mut app = engine::start(&plan, &metrics, &log, settings, Rng::new(rng.next()));
+    let mut app = engine::start(&plan, &metrics, &log, settings, Rng::new(rng.next()), false);
     let (mut fed, mut crashes, mut advances) = (0, crashes, Vec::new());
     while fed < events.len() || crashes > 0 {
         match rng.below(8) {
@@ -72,7 +72,7 @@ fn run(
         if crashes > 0 && rng.below(12) == 0 {
             crashes -= 1;
             let now = app.now();
-            app = engine::start(&plan, &metrics, &log, settings, Rng::new(rng.next()));
+            app = engine::start(&plan, &metrics, &log, settings, Rng::new(rng.next()), false);
             app.advance(now.mono - app.now().mono);
         }
     }

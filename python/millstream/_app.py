@@ -158,7 +158,7 @@ class App:
 
         return register
 
-    def run(self, until: Literal["end"] | None = None, *, drain: bool = False) -> None:
+    def run(self, until: Literal["end"] | None = None, *, drain: bool = False, adopt: bool = False) -> None:
         """Run until a signal, or until the end of the sources; blocks.
 
         On the main thread the first SIGINT or SIGTERM lets running calls finish, commits and returns; a
@@ -169,15 +169,19 @@ class App:
                 processed and committed. Open windows stay open for the next run.
             drain: Also emit the windows still open at the end; needs `until="end"`. Events that come for them
                 later are late.
+            adopt: Take a changed app on where its group stands. Models that have not changed continue; new
+                and changed ones begin with the first window that starts after the clock, and windows of
+                theirs that were open before are never emitted. Without it a change is refused.
 
         Raises:
             ConfigError: A setting is wrong; nothing was consumed.
+            LostHistoryError: The group's state is not that of this app, or no longer there.
             MillstreamError: The run cannot go on, or this app is already running.
             KeyboardInterrupt: A second signal, SIGINT.
             SystemExit: A second signal, SIGTERM; code 143.
             Exception: What a model raised, as it is.
         """
-        self._run(until, drain=drain)
+        self._run(until, drain=drain, adopt=adopt)
 
     def test(
         self, topics: Mapping[str, Sequence[Record | Advance]], *, drain: bool = True
@@ -226,7 +230,12 @@ class App:
         return (self._new_engine() if engine is None else engine).metrics()
 
     def _run(
-        self, until: Literal["end"] | None, *, drain: bool, tick: Callable[[], None] | None = None
+        self,
+        until: Literal["end"] | None,
+        *,
+        drain: bool,
+        adopt: bool = False,
+        tick: Callable[[], None] | None = None,
     ) -> None:
         if until is not None:
             _check.choice("App.run() until", until, ("end",))
@@ -237,8 +246,9 @@ class App:
                 "has no end to drain at",
                 'write until="end" with it (--until end on the command line)',
             )
+        _check.flag("App.run() adopt", adopt)
         with self._running() as engine, stop_on_signals(engine):
-            engine.run(until_end=until == "end", drain=drain, tick=tick)
+            engine.run(until_end=until == "end", drain=drain, adopt=adopt, tick=tick)
 
     def _plan(self) -> dict[str, Any]:
         return _plan.build(self._settings, self._models)

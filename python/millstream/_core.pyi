@@ -53,7 +53,7 @@ class Engine:
     """
 
     def __new__(cls, plan: str, models: list[ModelHooks]) -> Self: ...
-    def run(self, *, until_end: bool, drain: bool, tick: Callable[[], None] | None) -> None:
+    def run(self, *, until_end: bool, drain: bool, adopt: bool, tick: Callable[[], None] | None) -> None:
         """Run; blocks without holding the interpreter.
 
         At least every 100 ms it hands log lines to `logging` (`millstream.*`), runs pending signal handlers
@@ -62,6 +62,7 @@ class Engine:
         Args:
             until_end: Return at the ends that the sources had at the start.
             drain: Then emit the open windows too.
+            adopt: Take a changed app on where its group stands.
             tick: Called on this thread, also while nothing happens.
 
         Raises:

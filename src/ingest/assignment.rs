@@ -76,7 +76,7 @@ impl<S: Source> Ingest<S> {
     fn occupy(&mut self, partitions: &[Assigned]) -> Result<Vec<(TopicPartition, i64)>> {
         let mut starts = Vec::new();
         for assigned in partitions {
-            let start = StartPoint::of(&self.plan, assigned)?;
+            let start = StartPoint::of(&self.plan, assigned, self.adopt)?;
             let assignment = self.assignments;
             self.assignments += 1;
             // Never full for long: the sink stage takes messages unless it commits.
@@ -169,7 +169,7 @@ impl<S: Source> Ingest<S> {
         self.send_cuts();
         for index in 0..self.slots.len() {
             let Some(slot) = self.slots[index].as_mut() else { continue };
-            let committed = !slot.start.fresh || self.links.board.get(slot.assignment).is_some();
+            let committed = !slot.start.commit_first || self.links.board.get(slot.assignment).is_some();
             if slot.state == SlotState::Committing && committed {
                 slot.state = SlotState::Live;
                 self.source.begin(&slot.id, index)?;

@@ -73,6 +73,8 @@ pub struct Ingest<S: Source> {
     resets: u64,
     assigned_once: bool,
     restore: Restore,
+    /// Whether a changed app is taken on where the group stands.
+    adopt: bool,
     restorers: Vec<JoinHandle<()>>,
     /// State read back at once, and on a restore thread.
     read_back: VecDeque<Restored>,
@@ -96,6 +98,7 @@ impl<S: Source> Ingest<S> {
         lane: Lane,
         links: Links,
         restore: Restore,
+        adopt: bool,
     ) -> Self {
         let log = lane.log().clone();
         let held = links.jobs.iter().map(|_| None).collect();
@@ -114,6 +117,7 @@ impl<S: Source> Ingest<S> {
             resets: 0,
             assigned_once: false,
             restore,
+            adopt,
             restorers: Vec::new(),
             read_back: VecDeque::new(),
             restored: bounded(64),

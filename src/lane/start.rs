@@ -6,7 +6,7 @@ use crate::config::{Plan, Start};
 use crate::epoch::Cut;
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::metadata::{FloorText, Metadata};
+use crate::metadata::Metadata;
 use crate::record::{RawRecord, TopicPartition};
 use crate::source::{Assigned, ReplayRange};
 use crate::time::{Millis, Now};
@@ -21,59 +21,31 @@ pub struct StartPoint {
     pub source: usize,
     /// C: the first offset to take live.
     pub next: i64,
-    /// Whether the group has never committed here: the start itself is to be committed first.
+    /// Whether the group has never committed here.
     pub fresh: bool,
+    /// Whether the start itself is to be committed before the first record: it is new, or has been adopted.
+    pub commit_first: bool,
     metadata: Metadata,
 }
 
 impl StartPoint {
-    /// Decides where an assigned partition begins.
-    pub fn of(plan: &Plan, assigned: &Assigned) -> Result<Self> {
+    /// Decides where an assigned partition begins; `adopt` takes a changed app on where the group stands.
+    pub fn of(plan: &Plan, assigned: &Assigned, adopt: bool) -> Result<Self> {
         let id = &assigned.partition;
         let source = plan.sources.iter().position(|source| source.topic == *id.topic).unwrap_or(0);
-        let mut metadata = Metadata::of(plan, source, assigned.topic_id.clone(), assigned.partitions);
+        let wanted = Metadata::of(plan, source, assigned.topic_id.clone(), assigned.partitions);
         let (low, high) = assigned.bounds;
-        let Some((offset, text)) = &assigned.committed else {
-            let next = if plan.start == Start::Earliest { low } else { high };
-            if plan.start == Start::Latest {
-                for model in &mut metadata.models {
-                    model.floor = FloorText::from(Floor::Pending);
-                }
+        let (offset, metadata, commit_first) = match &assigned.committed {
+            None if plan.start == Start::Earliest => (low, Metadata { replay_from: low, ..wanted }, true),
+            None => (high, wanted.beginning_at(high), true),
+            Some((offset, text)) => {
+                let (metadata, adopted) = continued(plan, id, *offset, text, wanted, adopt)?;
+                check_bounds(id, *offset, &metadata, (low, high))?;
+                (*offset, metadata, adopted)
             }
-            metadata.replay_from = next;
-            return Ok(Self { partition: id.clone(), source, next, fresh: true, metadata });
         };
-        let committed = Metadata::decode(text).ok_or_else(|| {
-            Error::LostHistory(format!(
-                "{id}: group {:?} has committed offset {offset} without Millstream's metadata, so the state that belongs \
-                 to it is unknown. Use a new group_id",
-                plan.group_id
-            ))
-        })?;
-        metadata.check(&committed, &id.to_string())?;
-        // A topic that is read only from R on must still have R.
-        if committed.replay_from < low {
-            return Err(Error::LostHistory(format!(
-                "{id}: the windows that are open at the committed offset {offset} need records from offset {} on, but \
-                 the oldest one left is {low}: retention has overtaken them. Use a new group_id, and a longer retention",
-                committed.replay_from
-            )));
-        }
-        if *offset > high {
-            return Err(Error::LostHistory(format!(
-                "{id}: the committed offset {offset} is beyond the end of the log, {high}: the topic has been made again \
-                 or has lost records. Use a new group_id"
-            )));
-        }
-        for model in &mut metadata.models {
-            model.floor = FloorText::from(committed.floor(&model.name));
-        }
-        let metadata = Metadata {
-            topic_id: metadata.topic_id.or(committed.topic_id.clone()),
-            models: metadata.models,
-            ..committed
-        };
-        Ok(Self { partition: id.clone(), source, next: *offset, fresh: false, metadata })
+        let fresh = assigned.committed.is_none();
+        Ok(Self { partition: id.clone(), source, next: offset, fresh, commit_first, metadata })
     }
 
     /// What must be read again, if anything.
@@ -96,6 +68,56 @@ impl StartPoint {
         let windows = PartitionWindows::new(&models, source.fields.len(), self.metadata.clock(), &floors);
         Restoring { decoder: crate::decode::Decoder::new(source), windows, missed: Vec::new() }
     }
+}
+
+/// What a group goes on with, and whether that is an adoption.
+fn continued(
+    plan: &Plan,
+    id: &TopicPartition,
+    offset: i64,
+    text: &str,
+    wanted: Metadata,
+    adopt: bool,
+) -> Result<(Metadata, bool)> {
+    let Some(committed) = Metadata::decode(text) else {
+        if adopt {
+            return Ok((wanted.beginning_at(offset), true));
+        }
+        return Err(Error::LostHistory(format!(
+            "{id}: group {:?} has committed offset {offset} without Millstream's metadata, so the state that belongs to \
+             it is unknown. To begin there with the first window that starts after it, adopt=True (--adopt); to start \
+             anew, use a new group_id",
+            plan.group_id
+        )));
+    };
+    match wanted.check(&committed, &id.to_string()) {
+        Ok(()) => Ok((wanted.continuing(committed), false)),
+        Err(_) if adopt => Ok((wanted.adopting(committed, offset, &id.to_string())?, true)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a continuation needs must still be in the log.
+fn check_bounds(
+    id: &TopicPartition,
+    offset: i64,
+    metadata: &Metadata,
+    (low, high): (i64, i64),
+) -> Result<()> {
+    if metadata.replay_from < low {
+        return Err(Error::LostHistory(format!(
+            "{id}: the windows that are open at the committed offset {offset} need records from offset {} on, but the \
+             oldest one left is {low}: retention has overtaken them. Use a new group_id, and a longer retention",
+            metadata.replay_from
+        )));
+    }
+    if offset > high {
+        return Err(Error::LostHistory(format!(
+            "{id}: the committed offset {offset} is beyond the end of the log, {high}: the topic has been made again or \
+             has lost records. Use a new group_id"
+        )));
+    }
+    Ok(())
 }
 
 /// State that is being read back. It emits nothing and counts nothing.
@@ -147,7 +169,8 @@ impl Lane {
             start.metadata.clone(),
             now,
         );
-        let first = start.fresh.then(|| partition.cut(None, None, false, now));
+        // An adopted J goes with it, to be applied as the first act of the next epoch like any other.
+        let first = start.commit_first.then(|| partition.cut(None, start.jump(), false, now));
         if let Some(jump) = start.jump() {
             partition.advance(jump, &self.metrics);
         }

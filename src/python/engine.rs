@@ -185,12 +185,13 @@ impl Engine {
         Ok(Self { plan, hooks: models, current: Mutex::new((Control::default(), metrics)) })
     }
 
-    #[pyo3(signature = (*, until_end, drain, tick))]
+    #[pyo3(signature = (*, until_end, drain, adopt, tick))]
     fn run(
         &self,
         py: Python<'_>,
         until_end: bool,
         drain: bool,
+        adopt: bool,
         tick: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let metrics = Arc::new(Metrics::new(&self.plan));
@@ -208,6 +209,7 @@ impl Engine {
             control,
             routes: topics.routes(&self.plan),
             until_end: until_end.then_some(drain),
+            adopt,
         };
         let outcome = self.run_on_kafka(py, shared, &housekeeping, &says);
         self.current().0 = Control::default();

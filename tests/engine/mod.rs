@@ -133,13 +133,14 @@ pub fn start(
     log: &MemoryLog,
     settings: &Settings,
     faults: Rng,
+    adopt: bool,
 ) -> Offline<Flaky> {
     let (says, _) = log::channel();
     let models: Vec<Arc<dyn Predict>> =
         plan.models.iter().map(|_| Arc::new(echo) as Arc<dyn Predict>).collect();
     let sink =
         Flaky { sink: MemorySink::new(plan.clone(), log.clone()), one_in: settings.faults_one_in, faults };
-    Offline::with_sink(plan, &models, metrics, &says, log.clone(), settings.poll, sink)
+    Offline::with_sink(plan, &models, metrics, &says, log.clone(), settings.poll, sink, adopt)
 }
 
 /// What is committed at this moment as an idle advance, if it is one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -158,3 +159,34 @@ def test_new_topics_are_made_like_their_source(new_job: NewJob) -> None:
         assert made["message.timestamp.type"] == "CreateTime"
         assert made["message.timestamp.after.max.ms"] == str(2**63 - 1)
     assert job.kafka.config(job.dead_letter_topic)["max.message.bytes"] == str(2_000_000 + 65_536)
+
+
+def test_a_changed_model_can_be_adopted_and_begins_after_the_clock(new_job: NewJob) -> None:
+    job = new_job(MODEL)
+    events = load(4_000, span=120_000)
+    job.kafka.produce(job.source.topic, events[:2_000])
+    job.run()
+    clocks = {
+        partition: json.loads(metadata)["t"]
+        for partition, (_, metadata) in job.kafka.committed(job.app, job.source.topic).items()
+    }
+    job.kafka.produce(job.source.topic, events[2_000:])
+
+    other = replace(MODEL, name="other", size=5_000)
+    changed = replace(job, models=(MODEL, other))
+    changed.run(adopt=True)
+    changed.run()  # it is no change any more
+
+    verdict = changed.expected()
+    wanted = [window for windows in verdict.windows["m"].values() for window in windows]
+    found = [window_of(record, changed) for record in flat(changed.results(MODEL))]
+    same(sorted(found), sorted(wanted), "results of the model that has not changed")
+    found = [window_of(record, changed) for record in flat(changed.results(other))]
+    wanted = [
+        window
+        for partition, windows in verdict.windows["other"].items()
+        for window in windows
+        if window.start > clocks[partition]
+    ]
+    same(sorted(found), sorted(wanted), "results of the new model")
+    assert wanted

@@ -69,9 +69,9 @@ def handlers() -> list[Any]:
 @pytest.mark.usefixtures("engine")
 def test_run_hands_its_arguments_to_the_engine(app: App) -> None:
     app.run(until="end", drain=True)
-    assert calls(app) == [{"until_end": True, "drain": True, "tick": None}]
+    assert calls(app) == [{"until_end": True, "drain": True, "adopt": False, "tick": None}]
     app.run()
-    assert calls(app) == [{"until_end": False, "drain": False, "tick": None}]
+    assert calls(app) == [{"until_end": False, "drain": False, "adopt": False, "tick": None}]
 
 
 @pytest.mark.usefixtures("engine")

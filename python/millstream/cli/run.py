@@ -18,7 +18,8 @@ _SIGINT_CODE = 130
 @click.argument("target", metavar="MODULE:APP")
 @click.option("--until", type=click.Choice(["end"]), help="Stop at the ends that the sources have now.")
 @click.option("--drain", is_flag=True, help="Also emit the windows still open there; needs --until end.")
-def run(target: str, until: Literal["end"] | None, drain: bool) -> None:
+@click.option("--adopt", is_flag=True, help="Take a changed app on where its group stands.")
+def run(target: str, until: Literal["end"] | None, drain: bool, adopt: bool) -> None:
     """Run an App, such as activity:app for `app` in activity.py.
 
     Ctrl-C lets running model calls finish, commits and returns; a second one gives up at once.
@@ -30,7 +31,7 @@ def run(target: str, until: Literal["end"] | None, drain: bool) -> None:
         screen.banner(app._plan())
         ran = True
         try:
-            app._run(until, drain=drain, tick=screen.tick)
+            app._run(until, drain=drain, adopt=adopt, tick=screen.tick)
         except ConfigError:
             ran = False
             raise

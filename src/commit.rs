@@ -182,8 +182,12 @@ impl<K: Sink> SinkStage<K> {
                 return Ok(());
             }
             let progress = self.commit()?;
-            if ended && !progress && self.aborted.is_none() {
-                return Ok(());
+            if ended && !progress {
+                if self.aborted.is_none() {
+                    return Ok(());
+                }
+                // Nothing is left to wait for messages with.
+                std::thread::sleep(RETRY);
             }
         }
     }

@@ -84,10 +84,18 @@ impl Epoch {
     }
 }
 
+/// Epochs of one assignment that are not committed yet.
+#[derive(Debug, Default)]
+struct Queue {
+    /// The epoch that must be committed next: none is ever skipped.
+    next: u64,
+    epochs: BTreeMap<u64, Epoch>,
+}
+
 /// Epochs that are not committed yet, per assignment.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    assignments: BTreeMap<u64, BTreeMap<u64, Epoch>>,
+    assignments: BTreeMap<u64, Queue>,
 }
 
 impl Ledger {
@@ -104,7 +112,11 @@ impl Ledger {
     /// An assignment ends: all that is queued of it is dropped. Returns its in-flight bytes.
     pub fn revoke(&mut self, assignments: &[u64]) -> usize {
         let dropped = assignments.iter().filter_map(|assignment| self.assignments.remove(assignment));
-        dropped.flat_map(BTreeMap::into_values).filter_map(|epoch| epoch.cut).map(|cut| cut.bytes).sum()
+        dropped
+            .flat_map(|queue| queue.epochs.into_values())
+            .filter_map(|epoch| epoch.cut)
+            .map(|cut| cut.bytes)
+            .sum()
     }
 
     /// All assignments end. Returns the in-flight bytes of what was queued.
@@ -115,8 +127,8 @@ impl Ledger {
 
     /// An epoch was cut. Returns its in-flight bytes where its assignment has ended.
     pub fn cut(&mut self, cut: Cut) -> usize {
-        let Some(epochs) = self.assignments.get_mut(&cut.assignment) else { return cut.bytes };
-        let epoch = epochs.entry(cut.epoch).or_default();
+        let Some(queue) = self.assignments.get_mut(&cut.assignment) else { return cut.bytes };
+        let epoch = queue.epochs.entry(cut.epoch).or_default();
         epoch.cut = Some(cut);
         0
     }
@@ -124,22 +136,24 @@ impl Ledger {
     /// Windows were predicted.
     pub fn results(&mut self, results: Vec<EncodedResult>) {
         for result in results {
-            if let Some(epochs) = self.assignments.get_mut(&result.assignment) {
-                epochs.entry(result.epoch).or_default().results.push(result);
+            if let Some(queue) = self.assignments.get_mut(&result.assignment) {
+                queue.epochs.entry(result.epoch).or_default().results.push(result);
             }
         }
     }
 
     /// Takes whatever consecutive complete epochs each partition has.
     pub fn take(&mut self) -> Transaction {
-        let parts = self.assignments.iter_mut().filter_map(|(_, epochs)| take_part(epochs)).collect();
+        let parts = self.assignments.iter_mut().filter_map(|(_, queue)| take_part(queue)).collect();
         Transaction { parts }
     }
 }
 
-fn take_part(epochs: &mut BTreeMap<u64, Epoch>) -> Option<Part> {
+fn take_part(queue: &mut Queue) -> Option<Part> {
+    let Queue { next, epochs } = queue;
     let mut part: Option<Part> = None;
-    while epochs.first_key_value().is_some_and(|(_, epoch)| epoch.complete()) {
+    while epochs.first_key_value().is_some_and(|(number, epoch)| number == next && epoch.complete()) {
+        *next += 1;
         let Some((_, Epoch { mut results, cut: Some(cut) })) = epochs.pop_first() else { break };
         results.sort_by(|a, b| order(a).cmp(&order(b)));
         let part = part.get_or_insert_with(|| Part {

@@ -28,6 +28,7 @@ pub mod predict;
 #[cfg(feature = "python")]
 mod python;
 pub mod record;
+pub mod shared;
 pub mod sink;
 pub mod source;
 pub mod time;

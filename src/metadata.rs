@@ -169,6 +169,7 @@ impl Metadata {
 
     /// Of a group that begins at `offset` in mid-log: every model with the first window that starts after its first
     /// event.
+    #[must_use]
     pub fn beginning_at(mut self, offset: i64) -> Self {
         self.replay_from = offset;
         for model in &mut self.models {
@@ -178,6 +179,7 @@ impl Metadata {
     }
 
     /// Of a group that goes on with the same app.
+    #[must_use]
     pub fn continuing(mut self, committed: Self) -> Self {
         for model in &mut self.models {
             model.floor = FloorText::from(committed.floor(&model.name));

@@ -9,11 +9,12 @@ use crate::config::Plan;
 use crate::control::Control;
 use crate::encode::ResultEncoder;
 use crate::error::{Error, Result};
-use crate::ingest::{Ingest, Links, Restore, Until};
+use crate::ingest::{Ingest, Links, Stages, Until};
 use crate::lane::{Lane, Routes};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::predict::{Job, Model, Predictor};
+use crate::shared::Shared;
 use crate::sink::{MemoryLog, MemoryRecord, MemorySink, Sink};
 use crate::source::MemorySource;
 use crate::time::{BEFORE_ALL, MAX_TIME, Millis, Now};
@@ -51,22 +52,29 @@ impl Offline {
         batch: usize,
     ) -> Self {
         let sink = MemorySink::new(plan.clone(), log.clone());
-        Self::with_sink(plan, models, metrics, says, log, batch, sink, false)
+        let shared = Shared {
+            plan: plan.clone(),
+            metrics: metrics.clone(),
+            log: says.clone(),
+            control: Control::default(),
+            routes: Routes::keep_all(plan),
+            adopt: false,
+            until_end: None,
+        };
+        Self::with_sink(&shared, models, log, batch, sink)
     }
 }
 
 impl<K: Sink> Offline<K> {
     /// The same, with a sink of one's own.
     pub fn with_sink(
-        plan: &Arc<Plan>,
+        shared: &Shared,
         models: &[Arc<dyn Model>],
-        metrics: &Arc<Metrics>,
-        says: &Log,
         log: MemoryLog,
         batch: usize,
-        sink_end: K,
-        adopt: bool,
+        end: K,
     ) -> Self {
+        let Shared { plan, metrics, .. } = shared;
         let (sink, messages) = bounded(1 << 16);
         let (senders, jobs): (Vec<_>, Vec<_>) =
             plan.models.iter().map(|model| bounded(model.workers)).unzip();
@@ -76,20 +84,13 @@ impl<K: Sink> Offline<K> {
         });
         let board = Board::default();
         let topics = plan.sources.iter().map(|source| source.topic.clone()).collect();
-        let lane = Lane::new(plan.clone(), metrics.clone(), Routes::keep_all(plan), says.clone());
-        let ingest = Ingest::new(
-            plan.clone(),
-            metrics.clone(),
-            Control::default(),
-            MemorySource::new(log.clone(), topics, batch),
-            lane,
-            Links { jobs: senders, sink, board: board.clone() },
-            Restore::Inline,
-            adopt,
-        );
+        let lane = Lane::new(plan.clone(), metrics.clone(), shared.routes.clone(), shared.log.clone());
+        let source = MemorySource::new(log.clone(), topics, batch);
+        let links = Links { jobs: senders, sink, board: board.clone() };
+        let ingest = Ingest::new(shared, source, lane, links, Stages::Inline);
         Self {
             ingest,
-            stage: SinkStage::new(sink_end, board, metrics.clone()),
+            stage: SinkStage::new(end, board, metrics.clone()),
             jobs,
             messages,
             predictors: predictors.collect(),

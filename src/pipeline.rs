@@ -9,15 +9,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::commit::{Board, SinkStage, ToSink};
-use crate::config::Plan;
 use crate::control::Control;
 use crate::encode::ResultEncoder;
 use crate::error::{Error, Result};
-use crate::ingest::{Ingest, Links, Restore, Until};
-use crate::lane::{Lane, Routes};
+use crate::ingest::{Ingest, Links, Stages, Until};
+use crate::lane::Lane;
 use crate::log::Log;
-use crate::metrics::Metrics;
 use crate::predict::{Job, Model, Pool, Predictor, Watch};
+use crate::shared::Shared;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::time::{Millis, Now};
@@ -26,25 +25,6 @@ use crate::time::{Millis, Now};
 const SINK_QUEUE: usize = 1024;
 /// How long an abort waits for threads before it leaves those behind that a model holds.
 const ABORT: Duration = Duration::from_secs(2);
-
-/// What all lanes of a run share.
-#[derive(Clone)]
-pub struct Shared {
-    /// The plan.
-    pub plan: Arc<Plan>,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-    /// The log.
-    pub log: Log,
-    /// How the run ends.
-    pub control: Control,
-    /// Where outputs go.
-    pub routes: Routes,
-    /// Whether a changed app is taken on where the group stands.
-    pub adopt: bool,
-    /// Whether the run ends at the end of the sources, and whether it drains.
-    pub until_end: Option<bool>,
-}
 
 /// A run on its threads.
 pub struct Running {
@@ -160,8 +140,13 @@ where
     S: Source,
     K: Sink + Send + 'static,
 {
-    let Shared { plan, metrics, log, control, routes, until_end, adopt } = shared;
-    let (source, sink) = connect(lane)?;
+    let Shared { plan, metrics, log, control, routes, until_end, .. } = shared;
+    let (source, sink) = match connect(lane) {
+        Ok(ends) => ends,
+        // A stop that comes while the cluster is waited for has nothing to finish.
+        Err(Error::Kafka(_)) if control.stopping() => return Ok(()),
+        Err(error) => return Err(error),
+    };
     let (to_sink, messages) = bounded::<ToSink>(SINK_QUEUE);
     let board = Board::default();
     let stage = SinkStage::new(sink, board.clone(), metrics.clone());
@@ -171,16 +156,18 @@ where
 
     let windows = Lane::new(plan.clone(), metrics.clone(), routes.clone(), log.clone());
     let links = Links { jobs, sink: to_sink, board };
-    let (plan, metrics) = (plan.clone(), metrics.clone());
-    let mut ingest =
-        Ingest::new(plan.clone(), metrics, control.clone(), source, windows, links, Restore::Thread, *adopt);
+    let mut ingest = Ingest::new(shared, source, windows, links, Stages::Threads);
     if let Some(drain) = until_end {
         ingest.run_until(Until::end(plan.sources.len(), *drain));
     }
     let clock = Clock::start();
     let outcome = until_stopped(&mut ingest, &clock, control);
-    if let Err(error) = outcome {
-        control.fail(error);
+    match outcome {
+        Err(Error::Kafka(text)) if control.stopping() => {
+            log.warning("run", format!("while stopping: {text}"));
+        }
+        Err(error) => control.fail(error),
+        Ok(()) => {}
     }
     // Every end of the channels goes, so that the workers and then the sink stage end.
     let mut source = ingest.into_source();

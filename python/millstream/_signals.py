@@ -32,14 +32,19 @@ def stop_on_signals(engine: Stoppable) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    received: list[int] = []
+    stopping = False
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) == 1:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
             engine.stop()
-        else:
-            engine.abort()
+            return
+        engine.abort()
+        # Raised here, so that a `load` that hangs is interrupted too.
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
 
     previous = {
         number: handler
@@ -53,7 +58,3 @@ def stop_on_signals(engine: Stoppable) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    if len(received) > 1:
-        if received[1] == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + received[1])

@@ -85,25 +85,27 @@ impl Plan {
 }
 
 impl SourceConfig {
-    /// What decides whether a record is an event: a live run and a replay must judge alike.
+    /// What decides whether a record is an event: a live run and a replay must judge alike. The order of the fields
+    /// does not.
     pub fn validity(&self) -> String {
-        let mut hash = Identity::new("validity").option(self.key.as_deref()).number(self.fields.len() as i64);
-        for field in &self.fields {
-            hash = hash.text(field);
-        }
         let Format::Json = self.format;
-        let hash = hash
-            .number(i64::from(self.missing == Missing::Nan))
-            .number(self.max_future_ms.unwrap_or(-1))
-            .text("json");
-        hex(&hash.finish()[..8])
+        let mut fields: Vec<&str> = self.fields.iter().map(String::as_str).collect();
+        fields.sort_unstable();
+        let hash = fields.iter().fold(Identity::new("fields"), |hash, field| hash.text(field)).finish();
+        let key =
+            self.key.as_deref().map_or_else(|| "record".to_owned(), |key| key.escape_default().to_string());
+        let missing = if self.missing == Missing::Nan { "nan" } else { "dead_letter" };
+        let future = self.max_future_ms.map_or_else(|| "none".to_owned(), |ahead| format!("{ahead}ms"));
+        let (count, fields) = (fields.len(), hex(&hash[..4]));
+        format!("key={key} fields={count}:{fields} missing={missing} max_future={future} format=json")
     }
 
     /// What decides an event's time: the domain in which the clock lives.
     pub fn time_rule(&self) -> String {
         let unit = self.timestamp_unit.unwrap_or_default().name();
-        let hash = Identity::new("time").option(self.timestamp.as_deref());
-        let hash = if self.timestamp.is_some() { hash.text(unit) } else { hash };
-        hex(&hash.finish()[..8])
+        match &self.timestamp {
+            None => "record".to_owned(),
+            Some(field) => format!("{}:{unit}", field.escape_default()),
+        }
     }
 }

@@ -1,14 +1,14 @@
 //! Following the assignment: where a partition begins, its state read back first, the start committed before the
 //! first record; and when it goes, everything of it is finished or dropped before it is released.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, bounded};
 
-use super::{Ingest, Restore, Restored};
+use super::{Ingest, Restored, Stages};
 use crate::commit::ToSink;
 use crate::config::Plan;
-use crate::control::Control;
 use crate::epoch::Cut;
 use crate::error::{Error, Result};
 use crate::lane::StartPoint;
@@ -16,8 +16,8 @@ use crate::record::TopicPartition;
 use crate::source::{Assigned, Change, Replay, Source};
 use crate::time::Now;
 
-/// How long a revocation waits for the transaction that holds the partition.
-const REVOKE: Duration = Duration::from_secs(30);
+/// How often a revocation that has to wait says so.
+const TELL: Duration = Duration::from_secs(10);
 
 /// How far an assigned partition has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(super) struct Slot {
 
 impl<S: Source> Ingest<S> {
     pub(super) fn follow_assignment(&mut self, now: Now) -> Result<()> {
+        // Before anything that may take long: what begins now begins at this time.
+        self.begin_committed(now)?;
         for change in self.source.changes()? {
             self.metrics.rebalances.add(1);
             match change {
@@ -55,7 +57,7 @@ impl<S: Source> Ingest<S> {
         }
         self.restorers.retain(|restorer| !restorer.is_finished());
         while let Some((assignment, restored)) = self.next_restored() {
-            let Some(index) = self.live().find(|(_, slot)| slot.assignment == assignment).map(|(i, _)| i)
+            let Some(index) = self.occupied().find(|(_, slot)| slot.assignment == assignment).map(|(i, _)| i)
             else {
                 continue;
             };
@@ -65,7 +67,7 @@ impl<S: Source> Ingest<S> {
             let first = self.lane.begin(index, &slot.start, restored, assignment, now);
             self.cuts.extend(first);
         }
-        self.begin_committed(now)
+        Ok(())
     }
 
     fn next_restored(&mut self) -> Option<Restored> {
@@ -93,14 +95,14 @@ impl<S: Source> Ingest<S> {
     }
 
     fn restore_occupied(&mut self, starts: &[(TopicPartition, i64)]) -> Result<()> {
-        let mine = self.live().filter(|(_, slot)| starts.iter().any(|(id, _)| *id == slot.id));
+        let mine = self.occupied().filter(|(_, slot)| starts.iter().any(|(id, _)| *id == slot.id));
         let restores = mine.map(|(_, slot)| (slot.assignment, slot.start.clone())).collect();
         self.restore(restores)
     }
 
     /// After a transaction whose outcome nobody could tell: what is committed is read again, and all state with it.
     pub(super) fn begin_again(&mut self) -> Result<()> {
-        let ids: Vec<TopicPartition> = self.live().map(|(_, slot)| slot.id.clone()).collect();
+        let ids: Vec<TopicPartition> = self.occupied().map(|(_, slot)| slot.id.clone()).collect();
         self.log.warning(
             "ingest",
             format!(
@@ -115,8 +117,9 @@ impl<S: Source> Ingest<S> {
         self.restore_occupied(&starts)
     }
 
-    /// Drops the state of partitions and what of them waits to be sent; returns their assignments.
-    fn vacate(&mut self, partitions: &[TopicPartition]) -> Vec<u64> {
+    /// Drops the state of partitions and all that is queued of them, here and in the sink stage. A transaction that
+    /// holds them is finished or aborted first: a commit of theirs must not go through once they are another's.
+    fn vacate(&mut self, partitions: &[TopicPartition]) {
         let mut assignments = Vec::new();
         for id in partitions {
             let Some(index) = self.index_of(id) else { continue };
@@ -127,17 +130,45 @@ impl<S: Source> Ingest<S> {
         let dropped: usize = self.cuts.iter().filter(|cut| !stays(cut)).map(|cut| cut.bytes).sum();
         self.metrics.inflight.release(dropped);
         self.cuts.retain(stays);
-        assignments
+        let (done, finished) = bounded(1);
+        let mut message = ToSink::Revoked(assignments, done);
+        while let Err(SendTimeoutError::Timeout(back)) = self.links.sink.send_timeout(message, TELL) {
+            if self.still_waiting() {
+                return;
+            }
+            message = back;
+        }
+        if self.stages == Stages::Inline {
+            return;
+        }
+        while finished.recv_timeout(TELL) == Err(RecvTimeoutError::Timeout) {
+            if self.still_waiting() {
+                return;
+            }
+        }
+    }
+
+    /// Says that a transaction is waited for. True when the run is to end, and nothing is waited for any more.
+    fn still_waiting(&self) -> bool {
+        let text = "partitions are to be given up: waiting for the transaction that holds them to end";
+        self.log.warning("ingest", text);
+        self.control.stopping()
     }
 
     fn restore(&mut self, restores: Vec<(u64, StartPoint)>) -> Result<()> {
-        let (plan, control) = (self.plan.clone(), self.control.clone());
+        let (plan, control, given_up) = (self.plan.clone(), self.control.clone(), self.given_up.clone());
         let replays = restores.iter().any(|(_, start)| start.replay().is_some());
-        if self.restore == Restore::Inline || !replays {
+        if self.stages == Stages::Inline || !replays {
             let mut replay = if replays { Some(self.source.replay()?) } else { None };
-            restore_all(&plan, &control, replay.as_mut(), restores, &mut |restored| {
-                self.read_back.push_back(restored);
-            });
+            restore_all(
+                &plan,
+                &|| given_up.load(Ordering::Acquire),
+                replay.as_mut(),
+                restores,
+                &mut |restored| {
+                    self.read_back.push_back(restored);
+                },
+            );
             return Ok(());
         }
         for (_, start) in &restores {
@@ -151,7 +182,8 @@ impl<S: Source> Ingest<S> {
         let body = move || {
             control.clone().guard(name, || {
                 // The ingest stage may have ended.
-                restore_all(&plan, &control, Some(&mut replay), restores, &mut |restored| {
+                let stop = || control.stopping() || given_up.load(Ordering::Acquire);
+                restore_all(&plan, &stop, Some(&mut replay), restores, &mut |restored| {
                     drop(done.send(restored));
                 });
                 Ok(())
@@ -183,24 +215,14 @@ impl<S: Source> Ingest<S> {
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        let assignments = self.vacate(partitions);
-        let (done, finished) = bounded(1);
-        let asked = self.links.sink.send_timeout(ToSink::Revoked(assignments, done), REVOKE);
-        // While a commit of ours may still go through, the partition must not go to another member.
-        let finished = asked.is_ok() && finished.recv_timeout(REVOKE).is_ok();
-        if !finished && !self.control.stopping() {
-            return Err(Error::Kafka(format!(
-                "partitions were revoked, but the running transaction did not end within {} s; leaving the group",
-                REVOKE.as_secs()
-            )));
-        }
+        self.vacate(partitions);
         self.source.release(partitions)
     }
 }
 
 fn restore_all<R: Replay>(
     plan: &Plan,
-    control: &Control,
+    stop: &dyn Fn() -> bool,
     mut replay: Option<&mut R>,
     restores: Vec<(u64, StartPoint)>,
     each: &mut dyn FnMut(Restored),
@@ -208,12 +230,10 @@ fn restore_all<R: Replay>(
     for (assignment, start) in restores {
         let mut restoring = start.restoring(plan);
         let outcome = match (start.replay(), replay.as_deref_mut()) {
-            (Some(range), Some(replay)) => {
-                replay.read(&range, &|| control.stopping(), &mut |record| restoring.replay(&record))
-            }
+            (Some(range), Some(replay)) => replay.read(&range, stop, &mut |record| restoring.replay(&record)),
             _ => Ok(()),
         };
-        if control.stopping() {
+        if stop() {
             return;
         }
         each((assignment, outcome.map(|()| restoring)));

@@ -6,7 +6,7 @@ mod until;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::predict::Job;
 use crate::record::TopicPartition;
+use crate::shared::Shared;
 use crate::source::Source;
 use crate::time::{Millis, Now};
 use assignment::{Slot, SlotState};
@@ -33,12 +34,12 @@ const POLL: Duration = Duration::from_millis(5);
 const SOON: Duration = Duration::from_millis(1);
 const LATENESS_MS: Millis = 60_000;
 
-/// Where a restore runs.
+/// How the stages of a lane are driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restore {
-    /// On a thread of its own, while the group is served.
-    Thread,
-    /// At once, on the thread that asks.
+pub enum Stages {
+    /// Each on a thread of its own, so are restores.
+    Threads,
+    /// All on one thread, in turn: none of them may wait for another.
     Inline,
 }
 
@@ -72,10 +73,12 @@ pub struct Ingest<S: Source> {
     /// How often it has begun again.
     resets: u64,
     assigned_once: bool,
-    restore: Restore,
+    stages: Stages,
     /// Whether a changed app is taken on where the group stands.
     adopt: bool,
     restorers: Vec<JoinHandle<()>>,
+    /// Whether restores are to end.
+    given_up: Arc<AtomicBool>,
     /// State read back at once, and on a restore thread.
     read_back: VecDeque<Restored>,
     restored: (Sender<Restored>, Receiver<Restored>),
@@ -90,16 +93,8 @@ type Restored = (u64, Result<Restoring>);
 
 impl<S: Source> Ingest<S> {
     /// A stage that reads `source`.
-    pub fn new(
-        plan: Arc<Plan>,
-        metrics: Arc<Metrics>,
-        control: Control,
-        source: S,
-        lane: Lane,
-        links: Links,
-        restore: Restore,
-        adopt: bool,
-    ) -> Self {
+    pub fn new(shared: &Shared, source: S, lane: Lane, links: Links, stages: Stages) -> Self {
+        let Shared { plan, metrics, control, adopt, .. } = shared.clone();
         let log = lane.log().clone();
         let held = links.jobs.iter().map(|_| None).collect();
         Self {
@@ -116,9 +111,10 @@ impl<S: Source> Ingest<S> {
             assignments: 0,
             resets: 0,
             assigned_once: false,
-            restore,
+            stages,
             adopt,
             restorers: Vec::new(),
+            given_up: Arc::default(),
             read_back: VecDeque::new(),
             restored: bounded(64),
             paused: false,
@@ -188,13 +184,18 @@ impl<S: Source> Ingest<S> {
         self.lane.publish();
         for cut in self.cuts.drain(..) {
             // The sink stage ends only after this thread, or with the run.
-            let _ = self.links.sink.send_timeout(ToSink::Cut(cut), Duration::from_secs(1));
+            if self.links.sink.send_timeout(ToSink::Cut(cut), Duration::from_secs(1)).is_err() {
+                break;
+            }
         }
         Ok(())
     }
 
     /// Gives up the ends of all channels, waits for restores, and hands back the source.
     pub fn into_source(self) -> S {
+        // A restore that is still under way is for nothing now.
+        self.given_up.store(true, Ordering::Release);
+        drop(self.restored);
         for restorer in self.restorers {
             // A panic has been caught and told by the guard.
             let _ = restorer.join();
@@ -288,11 +289,11 @@ impl<S: Source> Ingest<S> {
         Ok(Some(Standing { end: position.end, caught_up }))
     }
 
-    fn live(&self) -> impl Iterator<Item = (usize, &Slot)> {
+    fn occupied(&self) -> impl Iterator<Item = (usize, &Slot)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| slot.as_ref().map(|slot| (index, slot)))
     }
 
     fn index_of(&self, id: &TopicPartition) -> Option<usize> {
-        self.live().find(|(_, slot)| slot.id == *id).map(|(index, _)| index)
+        self.occupied().find(|(_, slot)| slot.id == *id).map(|(index, _)| index)
     }
 }

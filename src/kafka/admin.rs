@@ -21,6 +21,8 @@ const REQUEST: Duration = Duration::from_secs(15);
 /// Room for the headers of a dead letter.
 const HEADROOM: i64 = 64 * 1024;
 const EMBEDDED_PARTITIONS: i32 = 4;
+/// The broker's default, where it may not be asked.
+const MAX_MESSAGE_BYTES: i64 = 1_048_588;
 
 /// A topic that results go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +105,8 @@ pub fn prepare(plan: &Plan, log: &Log) -> Result<Topics> {
         Ok(SinkTopic { name: name.to_owned(), retention_ms })
     });
     let sinks = sinks.collect::<Result<_>>()?;
-    let largest_message = traits.values().map(|of| of.max_message_bytes).max().unwrap_or(0) + HEADROOM;
+    let largest_message =
+        traits.values().map(|of| of.max_message_bytes).max().unwrap_or(MAX_MESSAGE_BYTES) + HEADROOM;
     Ok(Topics { partitions: admin.partitions, largest_message, sinks })
 }
 
@@ -141,7 +144,11 @@ impl Admin<'_> {
             }
             self.create(
                 topic,
-                &Traits { partitions: EMBEDDED_PARTITIONS, retention_ms: -1, max_message_bytes: 0 },
+                &Traits {
+                    partitions: EMBEDDED_PARTITIONS,
+                    retention_ms: -1,
+                    max_message_bytes: MAX_MESSAGE_BYTES,
+                },
                 0,
             )?;
         }
@@ -162,7 +169,11 @@ impl Admin<'_> {
         let all = Traits {
             partitions: traits.values().map(|of| of.partitions).max().unwrap_or(1),
             retention_ms: traits.values().map(|of| of.retention_ms).max_by_key(|r| forever(*r)).unwrap_or(-1),
-            max_message_bytes: traits.values().map(|of| of.max_message_bytes).max().unwrap_or(0),
+            max_message_bytes: traits
+                .values()
+                .map(|of| of.max_message_bytes)
+                .max()
+                .unwrap_or(MAX_MESSAGE_BYTES),
         };
         let (late, dead) = (&self.plan.late_topic, &self.plan.dead_letter_topic);
         let wants_late = self.plan.models.iter().any(|model| model.late == Late::Topic);
@@ -199,7 +210,7 @@ impl Admin<'_> {
             .set("retention.ms", &retention)
             .set("message.timestamp.type", "CreateTime")
             .set("message.timestamp.after.max.ms", &ahead);
-        if headroom > 0 && like.max_message_bytes > 0 {
+        if headroom > 0 {
             new = new.set("max.message.bytes", &largest);
         }
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
@@ -232,7 +243,7 @@ impl Admin<'_> {
         Ok(Traits {
             partitions: self.partitions.get(topic).copied().unwrap_or(1),
             retention_ms: number("retention.ms", -1),
-            max_message_bytes: number("max.message.bytes", 0),
+            max_message_bytes: number("max.message.bytes", MAX_MESSAGE_BYTES),
         })
     }
 

@@ -151,6 +151,25 @@ impl<C: ConsumerContext> Drop for BatchQueue<C> {
     }
 }
 
+/// Whether the consumer is a member of its group now: with neither a generation nor a member id a transactional offset
+/// commit would not be fenced.
+pub(super) fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    // SAFETY: the client is alive; what is returned is ours until it is destroyed below.
+    let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
+    if metadata.is_null() {
+        return false;
+    }
+    // SAFETY: the pointer is valid; the member id is a NUL-terminated string that lives as long as it.
+    let (generation, named) = unsafe {
+        let member = sys::rd_kafka_consumer_group_metadata_member_id(metadata);
+        let named = !member.is_null() && !CStr::from_ptr(member).to_bytes().is_empty();
+        (sys::rd_kafka_consumer_group_metadata_generation_id(metadata), named)
+    };
+    // SAFETY: destroyed once, and not used afterwards.
+    unsafe { sys::rd_kafka_consumer_group_metadata_destroy(metadata) };
+    generation >= 0 && named
+}
+
 fn lookup(indexes: &HashMap<(String, i32), usize>, message: &sys::rd_kafka_message_t) -> Option<usize> {
     if message.rkt.is_null() {
         return None;

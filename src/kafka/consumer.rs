@@ -2,12 +2,13 @@
 //! and a close that cannot hang.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 use rdkafka_sys::types::RDKafkaRespErr;
 
 use super::admin::Topics;
@@ -20,13 +21,13 @@ use crate::config::Plan;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::pipeline::Shared;
 use crate::record::{RawRecord, TopicPartition};
+use crate::shared::Shared;
 use crate::source::{Assigned, Change, Position, Source};
 
 const REQUEST: Duration = Duration::from_secs(10);
-/// How long a pending transaction of an old owner is waited for.
-const PENDING: Duration = Duration::from_secs(120);
+/// How long one question after committed offsets may take.
+const COMMITTED: Duration = Duration::from_secs(2);
 const CLOSE: Duration = Duration::from_secs(5);
 /// How often the same trouble of a partition is told.
 const REPEAT: Duration = Duration::from_secs(10);
@@ -89,9 +90,15 @@ impl KafkaSource {
 
     /// Serves rebalances and errors. No message comes this way: all partition queues are forwarded.
     fn serve(&mut self) -> Result<()> {
+        // Its log lines and errors come this way too.
+        let _ = self.asker.poll(Duration::ZERO);
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
-            if let Err(error) = event {
-                self.event(&error)?;
+            match event.map(|message| message.offset()) {
+                Err(error) => self.event(&error)?,
+                Ok(offset) => {
+                    let what = format!("offset {offset} came past the forwarded partition queues");
+                    return Err(Error::Internal { thread: "millstream-ingest".to_owned(), what });
+                }
             }
         }
         Ok(())
@@ -151,36 +158,35 @@ impl KafkaSource {
         }
     }
 
-    /// What the group has committed, waiting for a pending transaction of an old owner to end.
-    fn committed_offsets(&mut self, partitions: &[(String, i32)]) -> Result<Vec<Option<(i64, String)>>> {
+    /// Asks once what the group has committed. With the transaction of an old owner pending that takes the time-out.
+    fn ask_committed(&self, partitions: &[(String, i32)]) -> Result<Vec<Option<(i64, String)>>, KafkaError> {
         let mut asked = TopicPartitionList::new();
         for (topic, partition) in partitions {
             asked.add_partition(topic, *partition);
         }
-        let began = Instant::now();
+        let answer = self.consumer.committed_offsets(asked, COMMITTED)?;
+        let found = |topic: &str, partition| {
+            let element = answer.find_partition(topic, partition)?;
+            let Offset::Offset(offset) = element.offset() else { return None };
+            // rust-rdkafka panics on metadata that is not UTF-8, which then is not ours either.
+            let text = std::panic::catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned()));
+            Some((offset, text.unwrap_or_default()))
+        };
+        Ok(partitions.iter().map(|(topic, partition)| found(topic, *partition)).collect())
+    }
+
+    /// Asks until there is an answer, saying so now and then; a stop ends it.
+    fn insist<T>(&mut self, what: &str, ask: impl Fn(&Self) -> Result<T, KafkaError>) -> Result<T> {
         loop {
-            match self.consumer.committed_offsets(asked.clone(), Duration::from_secs(2)) {
-                Ok(answer) => {
-                    let found = |topic: &str, partition| {
-                        let element = answer.find_partition(topic, partition)?;
-                        match element.offset() {
-                            Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
-                            _ => None,
-                        }
-                    };
-                    return Ok(partitions
-                        .iter()
-                        .map(|(topic, partition)| found(topic, *partition))
-                        .collect());
+            match ask(self) {
+                Ok(answer) => return Ok(answer),
+                Err(error) if self.control.stopping() => {
+                    return Err(failed(format_args!("{what} is not known"), &error));
                 }
-                Err(error) if began.elapsed() > PENDING || self.control.stopping() => {
-                    return Err(failed("the committed offsets could not be read", &error));
+                Err(error) => {
+                    self.tell(format!("waiting for {what}: {}", super::error::text(&error)));
+                    std::thread::sleep(Duration::from_millis(50));
                 }
-                Err(error) => self.tell(format!(
-                    "waiting for the committed offsets of group {:?}: {}",
-                    self.plan.group_id,
-                    super::error::text(&error)
-                )),
             }
         }
     }
@@ -250,11 +256,10 @@ impl Source for KafkaSource {
 
     fn describe(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Assigned>> {
         let names: Vec<_> = partitions.iter().map(|id| (id.topic.to_string(), id.partition)).collect();
-        let committed = self.committed_offsets(&names)?;
+        let committed = self.insist("the committed offsets", |source| source.ask_committed(&names))?;
         let described = partitions.iter().zip(committed).map(|(id, committed)| {
-            let bounds = self.asker.fetch_watermarks(&id.topic, id.partition, REQUEST);
-            let bounds = bounds
-                .map_err(|error| failed(format_args!("the bounds of {id} could not be read"), &error))?;
+            let ask = |source: &Self| source.asker.fetch_watermarks(&id.topic, id.partition, REQUEST);
+            let bounds = self.insist(&format!("the bounds of {id}"), ask)?;
             let partitions = self.topics.partitions(&id.topic);
             Ok(Assigned { partition: id.clone(), committed, bounds, partitions, topic_id: None })
         });
@@ -334,17 +339,16 @@ impl Source for KafkaSource {
 
     fn ends(&mut self, topic: &str) -> Result<Vec<i64>> {
         let ends = (0..self.topics.partitions(topic)).map(|partition| {
-            let bounds = self.asker.fetch_watermarks(topic, partition, REQUEST);
-            bounds.map(|(_, high)| high).map_err(|error| {
-                failed(format_args!("the end of {topic} [{partition}] could not be read"), &error)
-            })
+            let ask = |source: &Self| source.asker.fetch_watermarks(topic, partition, REQUEST);
+            self.insist(&format!("the end of {topic} [{partition}]"), ask).map(|(_, high)| high)
         });
         ends.collect()
     }
 
     fn committed(&mut self, topic: &str) -> Result<Vec<Option<(i64, String)>>> {
         let partitions: Vec<_> = (0..self.topics.partitions(topic)).map(|p| (topic.to_owned(), p)).collect();
-        self.committed_offsets(&partitions)
+        // No answer is no progress yet: it is asked again, and the group is served in between.
+        Ok(self.ask_committed(&partitions).unwrap_or_else(|_| vec![None; partitions.len()]))
     }
 
     fn replay(&self) -> Result<KafkaReplay> {
@@ -368,6 +372,8 @@ impl Source for KafkaSource {
 pub(super) fn close(consumer: Arc<BaseConsumer<Member>>, log: &Log) {
     let began = Instant::now();
     let asked = consumer.close_queue();
+    // A revocation that nobody has answered would hold the close up.
+    let _ = consumer.unassign();
     while asked.is_ok() && !consumer.closed() && began.elapsed() < CLOSE {
         let _ = consumer.poll(Duration::from_millis(20));
     }

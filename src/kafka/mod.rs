@@ -22,7 +22,7 @@ pub use settings::Settings;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::pipeline::Shared;
+use crate::shared::Shared;
 
 /// Makes the two ends of a lane: a member of the group, and the producer that commits for it.
 pub fn connect(shared: &Shared, topics: &Arc<Topics>, lane: usize) -> Result<(KafkaSource, KafkaSink)> {

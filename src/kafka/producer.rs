@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::Topics;
+use super::batch_queue::is_member;
 use super::context::{Deliveries, Member};
 use super::error::{failed, text};
 use super::settings::Settings;
@@ -20,8 +21,8 @@ use crate::control::Control;
 use crate::epoch::{Part, Transaction};
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::pipeline::Shared;
 use crate::record::{Headers, OutRecord, Stream};
+use crate::shared::Shared;
 use crate::sink::{Outcome, Sink};
 
 const CALL: Duration = Duration::from_secs(30);
@@ -153,7 +154,7 @@ impl KafkaSink {
                         self.producer.poll(SERVE);
                         message = back;
                     }
-                    Err((error, _)) => return Self::refused(topic, error).map(Some),
+                    Err((error, _)) => return self.refused(topic, error).map(Some),
                 }
             }
             if count % 1024 == 1023 {
@@ -171,12 +172,12 @@ impl KafkaSink {
         }
         match self.producer.context().take() {
             None => Ok(None),
-            Some((topic, error)) => Self::refused(&topic, error).map(Some),
+            Some((topic, error)) => self.refused(&topic, error).map(Some),
         }
     }
 
     /// A record that was not taken: what trying again cannot mend ends the run.
-    fn refused(topic: &str, error: KafkaError) -> Result<KafkaError> {
+    fn refused(&self, topic: &str, error: KafkaError) -> Result<KafkaError> {
         use RDKafkaErrorCode as Code;
         let code = error.rdkafka_error_code();
         let hopeless = [
@@ -192,14 +193,24 @@ impl KafkaSink {
             Code::PolicyViolation,
         ];
         if code.is_some_and(|code| hopeless.contains(&code)) {
-            let way_on = match code {
-                Some(Code::MessageSizeTooLarge) => {
-                    ": a result is larger than the topic's max.message.bytes or message.max.bytes allow (result_too_large)"
+            let refused = format!("topic {topic:?} refused a record: {}", text(&error));
+            return Err(match code {
+                Some(Code::MessageSizeTooLarge)
+                    if self.topics.sinks.iter().any(|sink| sink.name == topic) =>
+                {
+                    Error::model(format!(
+                        "{refused}: a result is larger than max.message.bytes of the topic or message.max.bytes in kafka= \
+                         allow (result_too_large). Return less, or raise both"
+                    ))
                 }
-                Some(Code::TopicAuthorizationFailed) => ": the right WRITE on the topic is missing",
-                _ => "",
-            };
-            return Err(Error::Kafka(format!("topic {topic:?} refused a record: {}{way_on}", text(&error))));
+                Some(Code::MessageSizeTooLarge) => Error::Kafka(format!(
+                    "{refused}: raise its max.message.bytes, and message.max.bytes in kafka="
+                )),
+                Some(Code::TopicAuthorizationFailed) => {
+                    Error::Kafka(format!("{refused}: grant the right WRITE on the topic"))
+                }
+                _ => Error::Kafka(refused),
+            });
         }
         Ok(error)
     }
@@ -244,18 +255,21 @@ impl KafkaSink {
         }
         for part in &transaction.parts {
             if let Some(error) = self.produce(part)? {
-                return self.abort(&error);
+                return self.abort(&text(&error));
             }
         }
         if let Some(error) = self.drain()? {
-            return self.abort(&error);
+            return self.abort(&text(&error));
         }
         if self.control.aborting() {
             return Ok(Outcome::Aborted);
         }
         let offsets = Self::offsets(transaction)?;
         // Taken anew each time: it carries the generation that the broker compares.
-        let Some(metadata) = group.group_metadata() else { return Ok(Outcome::Aborted) };
+        let metadata = group.group_metadata().filter(|_| is_member(group));
+        let Some(metadata) = metadata.filter(|_| is_member(group)) else {
+            return self.abort("this member is joining its group");
+        };
         let sent = self.call(|| self.producer.send_offsets_to_transaction(&offsets, &metadata, CALL));
         if let Err(error) = sent {
             return self.end(&error);
@@ -284,7 +298,7 @@ impl KafkaSink {
             && inner.txn_requires_abort()
             && !inner.is_fatal()
         {
-            return self.abort(error);
+            return self.abort(&text(error));
         }
         self.lost(error)
     }
@@ -292,6 +306,9 @@ impl KafkaSink {
     /// The producer can no longer be used. Under a name that others may take it has been fenced; under a random one
     /// its transaction has timed out, or nobody can tell what became of it.
     fn lost(&mut self, error: &KafkaError) -> Result<Outcome> {
+        if self.control.aborting() {
+            return Ok(Outcome::Aborted);
+        }
         let fenced = [
             RDKafkaErrorCode::Fenced,
             RDKafkaErrorCode::ProducerFenced,
@@ -310,8 +327,8 @@ impl KafkaSink {
     }
 
     /// Aborts the transaction, delivery reports served first.
-    fn abort(&mut self, why: &KafkaError) -> Result<Outcome> {
-        self.log.info("sink", format!("transaction aborted, to be tried again: {}", text(why)));
+    fn abort(&mut self, why: &str) -> Result<Outcome> {
+        self.log.info("sink", format!("transaction aborted, to be tried again: {why}"));
         let until = Instant::now() + CALL;
         while self.producer.in_flight_count() > 0 && Instant::now() < until && !self.control.aborting() {
             self.producer.poll(SERVE);
@@ -326,15 +343,23 @@ impl KafkaSink {
         }
     }
 
+    fn not_yet(&self, what: &str, error: &KafkaError) -> Outcome {
+        self.log.info("sink", format!("{what} yet, trying again: {}", text(error)));
+        Outcome::Aborted
+    }
+
     fn at_least_once(&mut self, transaction: &Transaction, group: &BaseConsumer<Member>) -> Result<Outcome> {
+        if let Some((code, why)) = self.producer.client().fatal_error() {
+            return Err(Error::Kafka(format!("the producer cannot go on: {code}: {why}")));
+        }
         for part in &transaction.parts {
             let done = self.produced.get(&part.assignment).is_some_and(|epoch| *epoch >= part.last_epoch);
-            if !done && self.produce(part)?.is_some() {
-                return Ok(Outcome::Aborted);
+            if !done && let Some(error) = self.produce(part)? {
+                return Ok(self.not_yet("results not produced", &error));
             }
         }
-        if self.drain()?.is_some() {
-            return Ok(Outcome::Aborted);
+        if let Some(error) = self.drain()? {
+            return Ok(self.not_yet("results not produced", &error));
         }
         if self.control.aborting() {
             return Ok(Outcome::Aborted);
@@ -352,8 +377,7 @@ impl KafkaSink {
                 if error.rdkafka_error_code().is_some_and(|code| hopeless.contains(&code)) {
                     return Err(failed("offsets could not be committed", &error));
                 }
-                self.log.info("sink", format!("offsets not committed yet, trying again: {}", text(&error)));
-                Ok(Outcome::Aborted)
+                Ok(self.not_yet("offsets not committed", &error))
             }
         }
     }

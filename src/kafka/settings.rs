@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::{Guarantee, Plan};
 use crate::error::{Error, Result};
@@ -75,6 +76,7 @@ pub struct Settings {
     brokers: String,
     group: String,
     user: BTreeMap<String, String>,
+    embedded: bool,
     lane: usize,
     /// What a random identity is made of.
     nonce: String,
@@ -100,6 +102,7 @@ impl Settings {
             brokers,
             group: plan.group_id.clone(),
             user: plan.kafka.clone(),
+            embedded: plan.brokers == "embedded",
             lane,
             nonce: format!("{random:016x}"),
         }
@@ -190,6 +193,10 @@ impl Settings {
         // One budget over all partitions: each has a queue of its own.
         or("queued.max.messages.kbytes", (65_536 / partitions.max(1)).max(1024).to_string());
         or("partition.assignment.strategy", "cooperative-sticky".into());
+        if self.embedded {
+            // The mock cluster keeps a member that has left for as long as its session.
+            or("session.timeout.ms", "6000".into());
+        }
         config
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -236,7 +243,9 @@ impl Settings {
 
     fn base(&self, applies: impl Fn(&str) -> bool) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("client.id", "millstream");
+        let level =
+            if self.user.contains_key("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info };
+        config.set_log_level(level).set("bootstrap.servers", &self.brokers).set("client.id", "millstream");
         for (key, value) in self.user.iter().filter(|(key, _)| applies(key)) {
             config.set(key, value);
         }

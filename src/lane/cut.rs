@@ -28,9 +28,10 @@ impl Lane {
         let partition = self.partitions.get_mut(index)?.as_mut()?;
         partition.end = standing.end.or(partition.end);
         // Records that may all carry the wrong timestamp unit are not committed before that is decided, unless there
-        // are no more of them.
+        // are no more of them, or no room for more.
         let probe = &mut self.sources[partition.source].probe;
-        if probe.suspects() && !standing.caught_up {
+        let room = self.metrics.inflight.get() <= self.plan.max_inflight_bytes;
+        if probe.suspects() && !standing.caught_up && room {
             return None;
         }
         probe.let_through();

@@ -114,18 +114,21 @@ impl KeyGuard {
         let field = self.field.as_deref().unwrap_or_default();
         let fix = "Windows are per partition, so one key's events must be in one. Produce the topic with this key as \
                    the record key, or say Topic(scattered=True) if windows per partition are meant";
-        let shown = String::from_utf8_lossy(key).into_owned();
+        let shown = || String::from_utf8_lossy(key).into_owned();
         if record.key.is_none() {
             return Err(Error::config(format!(
-                "{id}: the record at offset {} has no key, so field {field:?} ({shown:?}) does not decide the \
+                "{id}: the record at offset {} has no key, so field {field:?} ({:?}) does not decide the \
                  partition. {fix}",
-                record.offset
+                record.offset,
+                shown()
             )));
         }
         match self.seen.get(key) {
             Some(other) if *other != id.partition => Err(Error::config(format!(
-                "topic {:?}: key {shown:?} of field {field:?} is in partitions {other} and {}. {fix}",
-                id.topic, id.partition
+                "topic {:?}: key {:?} of field {field:?} is in partitions {other} and {}. {fix}",
+                id.topic,
+                shown(),
+                id.partition
             ))),
             None if self.seen.len() < WATCHED_KEYS => {
                 self.seen.insert(Box::from(key), id.partition);

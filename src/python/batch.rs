@@ -1,8 +1,12 @@
 //! `WindowBatch`: a batch's arrays, moved into numpy without a copy and read-only.
 
 use numpy::ndarray::Dim;
-use numpy::{Element, PyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadwriteArray};
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyTypeError, PyValueError};
+use numpy::{
+    Element, PyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadwriteArray, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{
+    PyAttributeError, PyIndexError, PyKeyError, PyMemoryError, PyTypeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyIterator, PyList, PySlice, PyTuple};
@@ -134,13 +138,18 @@ impl WindowBatch {
         }
     }
 
+    /// The latest `length` events of each window, or all of the longest, as a dense array; and which places are real.
     fn dense<'py>(&self, py: Python<'py>, length: Option<usize>) -> PyResult<Dense<'py>> {
         let (values, splits) = (self.values.bind(py).readonly(), self.row_splits.bind(py).readonly());
-        let ragged =
-            Ragged { values: values.as_slice()?, splits: splits.as_slice()?, width: self.names.len() };
+        let (values, splits, width) = (values.as_slice()?, splits.as_slice()?, self.names.len());
+        let ragged = Ragged { values, splits, width };
         let length = length.unwrap_or_else(|| ragged.longest());
-        let (dense, mask) = py.detach(|| (ragged.last(length), ragged.mask(length)));
-        let dense = PyArray1::from_vec(py, dense).reshape([self.windows, length, self.names.len()])?;
+        let dense = py.detach(|| ragged.last(length).map(|dense| (dense, ragged.mask(length))));
+        let Some((dense, mask)) = dense else {
+            let shape = format!("({}, {length}, {width})", self.windows);
+            return Err(PyMemoryError::new_err(format!("an array of {shape} does not fit into memory")));
+        };
+        let dense = PyArray1::from_vec(py, dense).reshape([self.windows, length, width])?;
         Ok((dense, PyArray1::from_vec(py, mask).reshape([self.windows, length])?))
     }
 }
@@ -203,7 +212,7 @@ impl WindowBatch {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let events = self.bounds(py, self.windows.saturating_sub(1)).1;
+        let events = self.values.bind(py).shape()[0];
         format!("<WindowBatch of {} windows, {events} events, fields {:?}>", self.windows, self.names)
     }
 

@@ -15,9 +15,13 @@ impl Ragged<'_> {
     }
 
     /// The latest `length` events of each window, `(windows, length, width)`, NaN where there are fewer.
-    pub(super) fn last(&self, length: usize) -> Vec<f64> {
-        let row = length * self.width;
-        let mut dense = vec![f64::NAN; self.windows() * row];
+    /// None where that is more than there is memory for.
+    pub(super) fn last(&self, length: usize) -> Option<Vec<f64>> {
+        let row = length.checked_mul(self.width)?;
+        let size = row.checked_mul(self.windows())?;
+        let mut dense = Vec::new();
+        dense.try_reserve_exact(size).ok()?;
+        dense.resize(size, f64::NAN);
         for (window, bounds) in self.splits.windows(2).enumerate() {
             let (from, to) = (bounds[0] as usize, bounds[1] as usize);
             let taken = (to - from).min(length);
@@ -25,7 +29,7 @@ impl Ragged<'_> {
             let end = (window + 1) * row;
             dense[end - source.len()..end].copy_from_slice(source);
         }
-        dense
+        Some(dense)
     }
 
     /// Which of the `length` places of each window hold an event.

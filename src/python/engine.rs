@@ -18,8 +18,9 @@ use crate::kafka::{self, Settings, Topics};
 use crate::log::LogReader;
 use crate::metadata::Metadata;
 use crate::metrics::Metrics;
-use crate::pipeline::{self, Running, Shared};
+use crate::pipeline::{self, Running};
 use crate::predict::Model;
+use crate::shared::Shared;
 
 /// Waits of the main thread: signals are looked at in between.
 const STEP: Duration = Duration::from_millis(50);
@@ -165,9 +166,9 @@ impl Engine {
             }
         }
         let ended = py.detach(|| running.join());
-        log::hand_over(py, housekeeping.log)?;
+        let said = log::hand_over(py, housekeeping.log);
         interrupted?;
-        ended.map_err(|error| to_py(py, error))
+        ended.map_err(|error| to_py(py, error)).and(said)
     }
 }
 
@@ -236,7 +237,7 @@ impl Engine {
         let outcome = self.with_models(py, |models| {
             run_test(&self.plan, &models, &metrics, &says, topics, drain).map_err(|error| to_py(py, error))
         });
-        log::hand_over(py, &reader)?;
-        outcome
+        let said = log::hand_over(py, &reader);
+        outcome.and_then(|output| said.map(|()| output))
     }
 }

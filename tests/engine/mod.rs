@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use millstream::batch::Batch;
 use millstream::config::Plan;
+use millstream::control::Control;
 use millstream::epoch::Transaction;
+use millstream::lane::Routes;
 use millstream::log;
 use millstream::metadata::{FloorText, Metadata};
 use millstream::metrics::Metrics;
 use millstream::offline::Offline;
 use millstream::predict::{Column, Model as Predict};
 use millstream::record::TopicPartition;
+use millstream::shared::Shared;
 use millstream::sink::{MemoryLog, MemoryRecord, MemorySink, Outcome, Sink};
 use serde_json::{Value, json};
 
@@ -140,7 +143,16 @@ pub fn start(
         plan.models.iter().map(|_| Arc::new(echo) as Arc<dyn Predict>).collect();
     let sink =
         Flaky { sink: MemorySink::new(plan.clone(), log.clone()), one_in: settings.faults_one_in, faults };
-    Offline::with_sink(plan, &models, metrics, &says, log.clone(), settings.poll, sink, adopt)
+    let shared = Shared {
+        plan: plan.clone(),
+        metrics: metrics.clone(),
+        log: says,
+        control: Control::default(),
+        routes: Routes::keep_all(plan),
+        adopt,
+        until_end: None,
+    };
+    Offline::with_sink(&shared, &models, log.clone(), settings.poll, sink)
 }
 
 /// What is committed at this moment as an idle advance, if it is one.

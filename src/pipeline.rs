@@ -43,6 +43,20 @@ where
     K: Sink + Send + 'static,
     F: Fn(usize) -> Result<(S, K)> + Clone + Send + 'static,
 {
+    let started = start_threads(shared, models, connect);
+    if started.is_err() {
+        // Those that have started end by it.
+        shared.control.abort();
+    }
+    started
+}
+
+fn start_threads<S, K, F>(shared: &Shared, models: &[Arc<dyn Model>], connect: F) -> Result<Running>
+where
+    S: Source + 'static,
+    K: Sink + Send + 'static,
+    F: Fn(usize) -> Result<(S, K)> + Clone + Send + 'static,
+{
     let Shared { plan, metrics, control, .. } = shared;
     let mut threads = Vec::new();
     let mut jobs = Vec::new();

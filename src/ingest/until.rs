@@ -10,7 +10,7 @@ use crate::metadata::Metadata;
 use crate::source::Source;
 use crate::time::{Millis, Now};
 
-const WAITING_MS: Millis = 2_000;
+const WAITING_MS: Millis = 1_000;
 /// A member that the group has given nothing to for this long has nothing of its own to wait for.
 const UNASSIGNED_MS: Millis = 30_000;
 

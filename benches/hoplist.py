@@ -1,0 +1,103 @@
+"""HopList as a user writes it, and a thread that reads its counters.
+
+`python benches/hoplist.py JSON` runs to the end of the topic and prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import threading
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from millstream import App, HoppingWindow, Topic, WindowBatch
+
+LOOK = 0.01  # seconds between two looks at the counters
+
+
+def make(spec: dict[str, Any]) -> App:
+    """The app: the mean of the last seconds, every second, for each sensor."""
+    app = App(spec["name"], brokers=spec["brokers"], guarantee=spec["guarantee"])
+    readings = Topic(spec["topic"], key="sensor", timestamp="ts", fields=["v"])
+    size, hop, grace = (f"{spec[name]}ms" for name in ("size_ms", "hop_ms", "grace_ms"))
+
+    @app.model(source=readings, window=HoppingWindow(size, hop=hop, grace=grace), sink=spec["sink"])
+    def mean(batch: WindowBatch) -> dict[str, np.ndarray]:
+        return {"mean": np.add.reduceat(batch["v"], batch.row_splits[:-1]) / batch.lengths}
+
+    return app
+
+
+class Mark(NamedTuple):
+    """How far a run had come at an instant."""
+
+    consumed: int
+    windows: int
+    time: float
+    cpu: float
+
+
+class Meter(threading.Thread):
+    """Looks at the counters: from the instant at which the warm-up is consumed to the last commit."""
+
+    def __init__(self, app: App, skip: int) -> None:
+        """The first `skip` events are left out."""
+        super().__init__(daemon=True)
+        self._app = app
+        self._skip = skip
+        self._first: Mark | None = None
+        self._last: Mark | None = None
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        """Look until told to stop."""
+        while not self._done.wait(LOOK):
+            self._look()
+
+    def stop(self) -> None:
+        """Take the last look."""
+        self._done.set()
+        self.join()
+        self._look()
+
+    def _look(self) -> None:
+        counters = self._app.metrics()
+        use = resource.getrusage(resource.RUSAGE_SELF)
+        mark = Mark(counters["consumed"], counters["windows"], time.monotonic(), use.ru_utime + use.ru_stime)
+        if self._first is None and mark.consumed >= self._skip:
+            self._first = mark
+        # The instants that count are those at which a commit has made the number rise.
+        if self._last is None or mark.windows > self._last.windows:
+            self._last = mark
+
+    def report(self, total: int) -> dict[str, float]:
+        """What was measured, now that `total` events are done."""
+        first, last = self._first, self._last
+        assert first is not None
+        assert last is not None
+        events, seconds = total - first.consumed, last.time - first.time
+        return {
+            "events": events,
+            "seconds": seconds,
+            "events_per_s": events / seconds,
+            "cpu_us_per_event": (last.cpu - first.cpu) / events * 1e6,
+        }
+
+
+def main() -> None:
+    """Run to the end of the topic."""
+    spec = json.loads(sys.argv[1])
+    app = make(spec)
+    meter = Meter(app, spec["skip"])
+    meter.start()
+    app.run(until="end")
+    meter.stop()
+    print(json.dumps(meter.report(spec["events"])))
+
+
+if __name__ == "__main__":
+    main()

@@ -96,7 +96,7 @@ pub trait Source {
     /// Gives up partitions.
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
-    /// Pauses or resumes all partitions that have begun.
+    /// Whether records are held back: a poll serves the group and hands over none.
     fn pause(&mut self, paused: bool) -> Result<()>;
 
     /// How far the partition has been read.

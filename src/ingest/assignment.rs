@@ -206,9 +206,6 @@ impl<S: Source> Ingest<S> {
                 slot.state = SlotState::Live;
                 self.source.begin(&slot.id, index)?;
                 self.lane.started(index, now);
-                if self.paused {
-                    self.source.pause(true)?;
-                }
             }
         }
         Ok(())

@@ -26,7 +26,8 @@ use crate::shared::Shared;
 use crate::sink::{Outcome, Sink};
 
 const CALL: Duration = Duration::from_secs(30);
-const SERVE: Duration = Duration::from_millis(1);
+/// Between two looks for delivery reports. rust-rdkafka's poll with a time-out spins through its last millisecond.
+const SERVE: Duration = Duration::from_micros(200);
 
 /// Produces and commits for one member of the group.
 pub struct KafkaSink {
@@ -90,7 +91,7 @@ impl KafkaSink {
                         self.log.warning("kafka", format!("{what} yet, trying again: {error}"));
                     }
                     told = true;
-                    self.producer.poll(SERVE);
+                    self.serve();
                 }
                 Err(error) => return Err(failed(what, &error)),
             }
@@ -151,7 +152,7 @@ impl KafkaSink {
                         if self.control.aborting() {
                             return Ok(Some(error));
                         }
-                        self.producer.poll(SERVE);
+                        self.serve();
                         message = back;
                     }
                     Err((error, _)) => return self.refused(topic, error).map(Some),
@@ -164,11 +165,16 @@ impl KafkaSink {
         Ok(None)
     }
 
+    fn serve(&self) {
+        self.producer.poll(Duration::ZERO);
+        std::thread::sleep(SERVE);
+    }
+
     /// Serves delivery reports until none is outstanding: a commit, an abort and the sending of offsets each wait
     /// a flat 100 ms where some are. Returns the first delivery that failed.
     fn drain(&self) -> Result<Option<KafkaError>> {
         while self.producer.in_flight_count() > 0 && !self.control.aborting() {
-            self.producer.poll(SERVE);
+            self.serve();
         }
         match self.producer.context().take() {
             None => Ok(None),
@@ -285,7 +291,7 @@ impl KafkaSink {
         loop {
             match call() {
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && !self.control.aborting() => {
-                    self.producer.poll(SERVE);
+                    self.serve();
                 }
                 outcome => return outcome,
             }
@@ -331,7 +337,7 @@ impl KafkaSink {
         self.log.info("sink", format!("transaction aborted, to be tried again: {why}"));
         let until = Instant::now() + CALL;
         while self.producer.in_flight_count() > 0 && Instant::now() < until && !self.control.aborting() {
-            self.producer.poll(SERVE);
+            self.serve();
         }
         match self.call(|| self.producer.abort_transaction(CALL)) {
             Ok(()) => {

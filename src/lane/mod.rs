@@ -122,9 +122,12 @@ impl Lane {
         match decoder.decode(record) {
             Ok(event) => {
                 probe.see(event.time, record.timestamp)?;
-                keys.see(event.key, record, &partition.id)?;
                 let (windows, missed) = (&mut partition.windows, &mut self.missed);
                 let closed = windows.insert(event.key, event.time, event.row, record.offset, missed);
+                // A key that has events here has been looked at.
+                if windows.new_key() || record.key.is_none() {
+                    keys.see(event.key, record, &partition.id)?;
+                }
                 if closed.windows > 0 {
                     partition.closed(closed, &self.metrics);
                 }

@@ -45,22 +45,30 @@ pub(crate) struct Buffer {
     keys: Keys,
     series: Vec<Series>,
     events: usize,
+    /// Whether the key asked for last had no id before.
+    new_key: bool,
 }
 
 impl Buffer {
     /// A buffer for events of `width` fields.
     pub(crate) fn new(width: usize) -> Self {
-        Self { width, keys: Keys::default(), series: Vec::new(), events: 0 }
+        Self { width, keys: Keys::default(), series: Vec::new(), events: 0, new_key: false }
     }
 
     /// The id of a key.
     #[inline]
     pub(crate) fn key(&mut self, key: &[u8]) -> KeyId {
-        let id = self.keys.id(key);
+        let (id, new) = self.keys.id(key);
+        self.new_key = new;
         if id as usize >= self.series.len() {
             self.series.resize_with(id as usize + 1, Series::default);
         }
         id
+    }
+
+    /// Whether the key asked for last had no id before.
+    pub(crate) fn new_key(&self) -> bool {
+        self.new_key
     }
 
     /// The bytes of a key.
@@ -109,7 +117,7 @@ impl Buffer {
     pub(crate) fn first_at_or_after(&mut self, key: KeyId, time: Millis) -> Option<Millis> {
         let series = &mut self.series[key as usize];
         let in_order = series.head..series.sorted;
-        let next = in_order.start + series.times[in_order].partition_point(|t| *t < time);
+        let next = in_order.start + before_from_front(&series.times[in_order], time);
         let first = (next < series.sorted).then(|| series.times[next]);
         if series.unsorted_from >= first.unwrap_or(NEVER) {
             return first;
@@ -150,7 +158,7 @@ impl Buffer {
         if series.unsorted_from < time {
             sort(series, self.width);
         }
-        let keep = series.head + series.times[series.head..series.sorted].partition_point(|t| *t < time);
+        let keep = series.head + before_from_front(&series.times[series.head..series.sorted], time);
         self.events -= keep - series.head;
         series.head = keep;
         let len = series.times.len();
@@ -183,8 +191,8 @@ impl Buffer {
             sort(series, self.width);
         }
         let times = &series.times[series.head..series.sorted];
-        let from = times.partition_point(|t| *t < start);
-        let to = from + times[from..].partition_point(|t| *t < end);
+        let from = before_from_front(times, start);
+        let to = from + before_from_back(&times[from..], end);
         (series.head + from, series.head + to)
     }
 }
@@ -223,6 +231,27 @@ impl Columns<'_> {
             Some(_) => {}
         }
     }
+}
+
+/// How many of `times` are before `time`, where they are few: the search begins in front.
+fn before_from_front(times: &[Millis], time: Millis) -> usize {
+    let mut bound = 1;
+    while bound <= times.len() && times[bound - 1] < time {
+        bound *= 2;
+    }
+    let (from, to) = (bound / 2, bound.min(times.len()));
+    from + times[from..to].partition_point(|t| *t < time)
+}
+
+/// The same, where few are not: the search begins at the back.
+fn before_from_back(times: &[Millis], time: Millis) -> usize {
+    let len = times.len();
+    let mut bound = 1;
+    while bound <= len && times[len - bound] >= time {
+        bound *= 2;
+    }
+    let (from, to) = (len - bound.min(len), len - bound / 2);
+    from + times[from..to].partition_point(|t| *t < time)
 }
 
 /// Brings the unsorted tail into place: stable, so that equal times stay in order of arrival.

@@ -16,14 +16,14 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The id of `key`, which gets one where it has none.
+    /// The id of `key`, which gets one where it has none, and whether it had none.
     #[inline]
-    pub(super) fn id(&mut self, key: &[u8]) -> KeyId {
+    pub(super) fn id(&mut self, key: &[u8]) -> (KeyId, bool) {
         let hash = self.seed.hash_one(key);
         let names = &self.names;
         let same = |id: &KeyId| names[*id as usize].as_deref() == Some(key);
         if let Some(id) = self.table.find(hash, same) {
-            return *id;
+            return (*id, false);
         }
         let id = self.free.pop().unwrap_or(self.names.len() as KeyId);
         if id as usize == self.names.len() {
@@ -33,7 +33,7 @@ impl Keys {
         let (names, seed) = (&self.names, &self.seed);
         self.table
             .insert_unique(hash, id, |id| seed.hash_one(names[*id as usize].as_deref().unwrap_or_default()));
-        id
+        (id, true)
     }
 
     /// The bytes of a key.

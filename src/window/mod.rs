@@ -112,6 +112,11 @@ impl PartitionWindows {
         }
     }
 
+    /// Whether the last event's key was new here.
+    pub(crate) fn new_key(&self) -> bool {
+        self.buffer.new_key()
+    }
+
     /// Bytes of one event in a batch.
     pub(crate) fn event_bytes(&self) -> usize {
         self.buffer.event_bytes()

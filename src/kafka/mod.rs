@@ -11,6 +11,7 @@ mod error;
 mod producer;
 mod restore;
 mod settings;
+mod transaction;
 
 pub use admin::{Topics, prepare};
 pub use client::{TopicProducer, TopicReader, TopicRecord};

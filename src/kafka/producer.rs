@@ -1,9 +1,9 @@
-//! The producer of a lane: results, late events, dead letters and offsets in one transaction, or, at least once, the
-//! results first and the offsets after them. Every blocking producer call is here, on the sink thread.
+//! The producer of a lane: hands records over, waits for their delivery, and, at least once, commits the offsets after
+//! them. All of it on the sink thread, where every blocking producer call is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -12,7 +12,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::Topics;
-use super::batch_queue::is_member;
 use super::context::{Deliveries, Member};
 use super::error::{failed, text};
 use super::settings::Settings;
@@ -25,7 +24,7 @@ use crate::record::{Headers, OutRecord, Stream};
 use crate::shared::Shared;
 use crate::sink::{Outcome, Sink};
 
-const CALL: Duration = Duration::from_secs(30);
+pub(super) const CALL: Duration = Duration::from_secs(30);
 /// Between two looks for delivery reports. rust-rdkafka's poll with a time-out spins through its last millisecond.
 const SERVE: Duration = Duration::from_micros(200);
 
@@ -33,10 +32,10 @@ const SERVE: Duration = Duration::from_micros(200);
 pub struct KafkaSink {
     plan: Arc<Plan>,
     topics: Arc<Topics>,
-    control: Control,
-    log: Log,
-    settings: Settings,
-    producer: BaseProducer<Deliveries>,
+    pub(super) control: Control,
+    pub(super) log: Log,
+    pub(super) settings: Settings,
+    pub(super) producer: BaseProducer<Deliveries>,
     group: OnceLock<Arc<BaseConsumer<Member>>>,
     /// At least once: the epochs of each assignment that are produced but whose offsets are not committed yet.
     produced: HashMap<u64, u64>,
@@ -68,7 +67,7 @@ impl KafkaSink {
     }
 
     /// A new producer in place of one whose last call has an unknown outcome: it is never used again.
-    fn replace(&mut self) -> Result<Outcome> {
+    pub(super) fn replace(&mut self) -> Result<Outcome> {
         self.producer = make(&self.settings, &self.plan, &self.topics, &self.log)?;
         self.initialise()?;
         Ok(Outcome::Unknown)
@@ -128,7 +127,7 @@ impl KafkaSink {
     }
 
     /// Hands every record to librdkafka, waiting where its queue is full.
-    fn produce(&self, part: &Part) -> Result<Option<KafkaError>> {
+    pub(super) fn produce(&self, part: &Part) -> Result<Option<KafkaError>> {
         self.check_retention(part)?;
         for (count, record) in part.records.iter().enumerate() {
             let topic = self.topic(record.stream);
@@ -165,14 +164,14 @@ impl KafkaSink {
         Ok(None)
     }
 
-    fn serve(&self) {
+    pub(super) fn serve(&self) {
         self.producer.poll(Duration::ZERO);
         std::thread::sleep(SERVE);
     }
 
     /// Serves delivery reports until none is outstanding: a commit, an abort and the sending of offsets each wait
     /// a flat 100 ms where some are. Returns the first delivery that failed.
-    fn drain(&self) -> Result<Option<KafkaError>> {
+    pub(super) fn drain(&self) -> Result<Option<KafkaError>> {
         while self.producer.in_flight_count() > 0 && !self.control.aborting() {
             self.serve();
         }
@@ -240,7 +239,7 @@ impl KafkaSink {
         Ok(())
     }
 
-    fn offsets(transaction: &Transaction) -> Result<TopicPartitionList> {
+    pub(super) fn offsets(transaction: &Transaction) -> Result<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
         for part in &transaction.parts {
             let (topic, partition) = (&part.partition.topic, part.partition.partition);
@@ -253,100 +252,6 @@ impl KafkaSink {
             }
         }
         Ok(list)
-    }
-
-    fn exactly_once(&mut self, transaction: &Transaction, group: &BaseConsumer<Member>) -> Result<Outcome> {
-        if let Err(error) = self.producer.begin_transaction() {
-            return self.end(&error);
-        }
-        for part in &transaction.parts {
-            if let Some(error) = self.produce(part)? {
-                return self.abort(&text(&error));
-            }
-        }
-        if let Some(error) = self.drain()? {
-            return self.abort(&text(&error));
-        }
-        if self.control.aborting() {
-            return Ok(Outcome::Aborted);
-        }
-        let offsets = Self::offsets(transaction)?;
-        // Taken anew each time: it carries the generation that the broker compares.
-        let metadata = group.group_metadata().filter(|_| is_member(group));
-        let Some(metadata) = metadata.filter(|_| is_member(group)) else {
-            return self.abort("this member is joining its group");
-        };
-        let sent = self.call(|| self.producer.send_offsets_to_transaction(&offsets, &metadata, CALL));
-        if let Err(error) = sent {
-            return self.end(&error);
-        }
-        match self.call(|| self.producer.commit_transaction(CALL)) {
-            Ok(()) => Ok(Outcome::Committed),
-            Err(error) => self.end(&error),
-        }
-    }
-
-    /// Calls again as long as librdkafka says that it may be.
-    fn call(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
-        loop {
-            match call() {
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && !self.control.aborting() => {
-                    self.serve();
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    /// What an error of a transaction call means: abort and try again, a new producer, or the end of the run.
-    fn end(&mut self, error: &KafkaError) -> Result<Outcome> {
-        if let KafkaError::Transaction(inner) = error
-            && inner.txn_requires_abort()
-            && !inner.is_fatal()
-        {
-            return self.abort(&text(error));
-        }
-        self.lost(error)
-    }
-
-    /// The producer can no longer be used. Under a name that others may take it has been fenced; under a random one
-    /// its transaction has timed out, or nobody can tell what became of it.
-    fn lost(&mut self, error: &KafkaError) -> Result<Outcome> {
-        if self.control.aborting() {
-            return Ok(Outcome::Aborted);
-        }
-        let fenced = [
-            RDKafkaErrorCode::Fenced,
-            RDKafkaErrorCode::ProducerFenced,
-            RDKafkaErrorCode::InvalidProducerEpoch,
-        ];
-        if self.settings.is_static() && error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code))
-        {
-            return Err(Error::Fenced(format!(
-                "another member has taken over the transactional id of this lane: {}. Nothing of this one is committed \
-                 any more",
-                text(error)
-            )));
-        }
-        self.log.warning("sink", format!("the producer is given up and a new one made: {}", text(error)));
-        self.replace()
-    }
-
-    /// Aborts the transaction, delivery reports served first.
-    fn abort(&mut self, why: &str) -> Result<Outcome> {
-        self.log.info("sink", format!("transaction aborted, to be tried again: {why}"));
-        let until = Instant::now() + CALL;
-        while self.producer.in_flight_count() > 0 && Instant::now() < until && !self.control.aborting() {
-            self.serve();
-        }
-        match self.call(|| self.producer.abort_transaction(CALL)) {
-            Ok(()) => {
-                // Failed deliveries of what is aborted say nothing any more.
-                self.producer.context().take();
-                Ok(Outcome::Aborted)
-            }
-            Err(error) => self.lost(&error),
-        }
     }
 
     fn not_yet(&self, what: &str, error: &KafkaError) -> Outcome {

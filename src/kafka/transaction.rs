@@ -1,0 +1,116 @@
+//! Exactly once: results, late events, dead letters and offsets in one Kafka transaction, and what each way in which it
+//! can go wrong means: abort and try again, give the producer up, or end the run.
+
+use std::time::Instant;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::Producer;
+
+use super::batch_queue::is_member;
+use super::context::Member;
+use super::error::text;
+use super::producer::{CALL, KafkaSink};
+use crate::epoch::Transaction;
+use crate::error::{Error, Result};
+use crate::sink::Outcome;
+
+impl KafkaSink {
+    pub(super) fn exactly_once(
+        &mut self,
+        transaction: &Transaction,
+        group: &BaseConsumer<Member>,
+    ) -> Result<Outcome> {
+        if let Err(error) = self.producer.begin_transaction() {
+            return self.end(&error);
+        }
+        for part in &transaction.parts {
+            if let Some(error) = self.produce(part)? {
+                return self.abort(&text(&error));
+            }
+        }
+        if let Some(error) = self.drain()? {
+            return self.abort(&text(&error));
+        }
+        if self.control.aborting() {
+            return Ok(Outcome::Aborted);
+        }
+        let offsets = Self::offsets(transaction)?;
+        // Taken anew each time: it carries the generation that the broker compares.
+        let metadata = group.group_metadata().filter(|_| is_member(group));
+        let Some(metadata) = metadata.filter(|_| is_member(group)) else {
+            return self.abort("this member is joining its group");
+        };
+        let sent = self.call(|| self.producer.send_offsets_to_transaction(&offsets, &metadata, CALL));
+        if let Err(error) = sent {
+            return self.end(&error);
+        }
+        match self.call(|| self.producer.commit_transaction(CALL)) {
+            Ok(()) => Ok(Outcome::Committed),
+            Err(error) => self.end(&error),
+        }
+    }
+
+    /// Calls again as long as librdkafka says that it may be.
+    fn call(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+        loop {
+            match call() {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !self.control.aborting() => {
+                    self.serve();
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// What an error of a transaction call means: abort and try again, a new producer, or the end of the run.
+    fn end(&mut self, error: &KafkaError) -> Result<Outcome> {
+        if let KafkaError::Transaction(inner) = error
+            && inner.txn_requires_abort()
+            && !inner.is_fatal()
+        {
+            return self.abort(&text(error));
+        }
+        self.lost(error)
+    }
+
+    /// The producer can no longer be used. Under a name that others may take it has been fenced; under a random one
+    /// its transaction has timed out, or nobody can tell what became of it.
+    fn lost(&mut self, error: &KafkaError) -> Result<Outcome> {
+        if self.control.aborting() {
+            return Ok(Outcome::Aborted);
+        }
+        let fenced = [
+            RDKafkaErrorCode::Fenced,
+            RDKafkaErrorCode::ProducerFenced,
+            RDKafkaErrorCode::InvalidProducerEpoch,
+        ];
+        if self.settings.is_static() && error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code))
+        {
+            return Err(Error::Fenced(format!(
+                "another member has taken over the transactional id of this lane: {}. Nothing of this one is committed \
+                 any more",
+                text(error)
+            )));
+        }
+        self.log.warning("sink", format!("the producer is given up and a new one made: {}", text(error)));
+        self.replace()
+    }
+
+    /// Aborts the transaction, delivery reports served first.
+    fn abort(&mut self, why: &str) -> Result<Outcome> {
+        self.log.info("sink", format!("transaction aborted, to be tried again: {why}"));
+        let until = Instant::now() + CALL;
+        while self.producer.in_flight_count() > 0 && Instant::now() < until && !self.control.aborting() {
+            self.serve();
+        }
+        match self.call(|| self.producer.abort_transaction(CALL)) {
+            Ok(()) => {
+                // Failed deliveries of what is aborted say nothing any more.
+                self.producer.context().take();
+                Ok(Outcome::Aborted)
+            }
+            Err(error) => self.lost(&error),
+        }
+    }
+}

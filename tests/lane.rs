@@ -11,7 +11,7 @@ use millstream::lane::{Lane, Routes, Standing, StartPoint};
 use millstream::log;
 use millstream::metadata::Metadata;
 use millstream::metrics::Metrics;
-use millstream::record::RawRecord;
+use millstream::record::{RawRecord, TopicPartition};
 use millstream::source::Assigned;
 use millstream::time::Now;
 use oracle::{Floor, Model, Spec};
@@ -36,7 +36,7 @@ fn lane(committed: Option<(i64, Metadata)>, replayed: &[(i64, i64)]) -> (Lane, A
     for (offset, time) in replayed {
         restoring.replay(&record(*offset, &value(*time)));
     }
-    lane.begin(0, &start, restoring, 0, NOW);
+    lane.begin(0, &start, restoring, 0, NOW).unwrap();
     (lane, metrics)
 }
 
@@ -79,4 +79,34 @@ fn a_replay_counts_nothing_and_sends_nothing() {
     lane.ingest(0, &record(3, &value(30)), NOW).unwrap();
     let batch = lane.batch(0).unwrap();
     assert_eq!((batch.windows[0].start, batch.windows[0].events), (20, 1));
+}
+
+#[test]
+fn a_key_that_a_replay_brought_back_is_noticed_in_a_second_partition() {
+    let spec = Spec { size: 100, hop: 100, offset: 0, grace: 0, min_events: 1 };
+    let mut plan = (*engine::plan(&[Model { spec, floor: Floor::None }], &Settings::default())).clone();
+    plan.sources[0].key = Some("id".into());
+    let plan = Arc::new(plan);
+    let metrics = Arc::new(Metrics::new(&plan));
+    let (says, _) = log::channel();
+    let mut lane = Lane::new(plan.clone(), metrics, Routes::keep_all(&plan), says);
+    let event = "{\"seq\":0,\"ts\":5,\"id\":\"a\"}";
+    for number in 0..2 {
+        let mut metadata = Metadata::of(&plan, 0, None, 2);
+        metadata.clock = Some(5);
+        let partition = TopicPartition { partition: number, ..engine::partition() };
+        let committed = Some((1, metadata.encode()));
+        let assigned = Assigned { partition, committed, bounds: (0, 9), partitions: 2, topic_id: None };
+        let start = StartPoint::of(&plan, &assigned, false).unwrap();
+        let mut restoring = start.restoring(&plan);
+        if number == 0 {
+            restoring.replay(&record(0, event));
+        }
+        lane.begin(number as usize, &start, restoring, number as u64, NOW).unwrap();
+    }
+    lane.ingest(0, &record(1, event), NOW).unwrap();
+    let error = lane.ingest(1, &record(1, event), NOW).unwrap_err().to_string();
+    for part in ["\"a\"", "\"id\"", "partitions 0 and 1", "scattered=True"] {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
 }

@@ -64,7 +64,7 @@ impl<S: Source> Ingest<S> {
             let restored = restored?;
             let Some(slot) = self.slots[index].as_mut() else { continue };
             slot.state = SlotState::Committing;
-            let first = self.lane.begin(index, &slot.start, restored, assignment, now);
+            let first = self.lane.begin(index, &slot.start, restored, assignment, now)?;
             self.cuts.extend(first);
         }
         Ok(())

@@ -121,6 +121,8 @@ impl<C: ConsumerContext> BatchQueue<C> {
                     errors.push(PartitionError { index, code: message.err });
                 }
             }
+        }
+        for pointer in &self.messages[..taken] {
             // SAFETY: destroyed once; nothing borrowed from it lives on.
             unsafe { sys::rd_kafka_message_destroy(*pointer) };
         }

@@ -79,6 +79,10 @@ impl UnitProbe {
     }
 }
 
+/// What to do about a key field that does not decide the partition.
+const SCATTERED: &str = "Windows are per partition, so one key's events must be in one. Produce the topic with this key \
+    as the record key, or say Topic(scattered=True) if windows per partition are meant";
+
 /// Watches that a key field decides the partition.
 #[derive(Debug)]
 pub(super) struct KeyGuard {
@@ -111,23 +115,27 @@ impl KeyGuard {
     }
 
     fn look(&mut self, key: &[u8], record: &RawRecord<'_>, id: &TopicPartition) -> Result<()> {
-        let field = self.field.as_deref().unwrap_or_default();
-        let fix = "Windows are per partition, so one key's events must be in one. Produce the topic with this key as \
-                   the record key, or say Topic(scattered=True) if windows per partition are meant";
-        let shown = || String::from_utf8_lossy(key).into_owned();
         if record.key.is_none() {
+            let field = self.field.as_deref().unwrap_or_default();
             return Err(Error::config(format!(
-                "{id}: the record at offset {} has no key, so field {field:?} ({:?}) does not decide the \
-                 partition. {fix}",
+                "{id}: the record at offset {} has no key, so field {field:?} ({:?}) does not decide the partition. \
+                 {SCATTERED}",
                 record.offset,
-                shown()
+                String::from_utf8_lossy(key)
             )));
         }
+        self.know(key, id)
+    }
+
+    /// Remembers which partition a key is in; refuses a second one. Keys whose events a replay has brought back are
+    /// told here, as no record of theirs is looked at again.
+    pub(super) fn know(&mut self, key: &[u8], id: &TopicPartition) -> Result<()> {
+        let Some(field) = self.field.as_deref() else { return Ok(()) };
         match self.seen.get(key) {
             Some(other) if *other != id.partition => Err(Error::config(format!(
-                "topic {:?}: key {:?} of field {field:?} is in partitions {other} and {}. {fix}",
+                "topic {:?}: key {:?} of field {field:?} is in partitions {other} and {}. {SCATTERED}",
                 id.topic,
-                shown(),
+                String::from_utf8_lossy(key),
                 id.partition
             ))),
             None if self.seen.len() < WATCHED_KEYS => {

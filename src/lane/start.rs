@@ -152,13 +152,16 @@ impl Lane {
         restored: Restoring,
         assignment: u64,
         now: Now,
-    ) -> Option<Cut> {
+    ) -> Result<Option<Cut>> {
         let SourceState { probe, keys, .. } = &mut self.sources[start.source];
         if !start.fresh && start.metadata.clock.is_some() {
             probe.close();
         }
         if start.metadata.partitions <= 1 {
             keys.close();
+        }
+        for key in restored.windows.key_names() {
+            keys.know(key, &start.partition)?;
         }
         let mut partition = Partition::new(
             start.partition.clone(),
@@ -182,7 +185,7 @@ impl Lane {
             self.metrics.sources[start.source].set_committed(start.partition.partition, start.next);
         }
         self.partitions[index] = Some(partition);
-        first
+        Ok(first)
     }
 
     /// Gives up the partition at `index`; its state is never used again. Returns its assignment.

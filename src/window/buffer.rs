@@ -71,6 +71,11 @@ impl Buffer {
         self.new_key
     }
 
+    /// The bytes of all live keys.
+    pub(crate) fn key_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.names()
+    }
+
     /// The bytes of a key.
     pub(crate) fn name(&self, key: KeyId) -> Key {
         self.keys.name(key)

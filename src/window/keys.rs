@@ -36,6 +36,11 @@ impl Keys {
         (id, true)
     }
 
+    /// The bytes of all keys known.
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().filter_map(|name| name.as_deref())
+    }
+
     /// The bytes of a key.
     pub(super) fn name(&self, id: KeyId) -> Key {
         self.names[id as usize].clone().unwrap_or_else(|| Key::from(&[][..]))

@@ -112,6 +112,11 @@ impl PartitionWindows {
         }
     }
 
+    /// The keys that are live.
+    pub(crate) fn key_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.buffer.key_names()
+    }
+
     /// Whether the last event's key was new here.
     pub(crate) fn new_key(&self) -> bool {
         self.buffer.new_key()

@@ -1,0 +1,6 @@
+"""For all tests: a shell that starts them in the background has SIGINT ignored, which every child would inherit."""
+
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -363,6 +363,11 @@ impl Source for KafkaSource {
     fn close(self) {
         let Self { consumer, queue, log, .. } = self;
         consumer.context().close();
+        // A rebalance that nobody has answered would hold the close up. Once the close is under way it is too late for
+        // that: a call that the group's own thread must answer could then wait for ever.
+        if consumer.context().next().is_some() {
+            let _ = consumer.unassign();
+        }
         drop(queue);
         close(consumer, &log);
     }
@@ -372,8 +377,6 @@ impl Source for KafkaSource {
 pub(super) fn close(consumer: Arc<BaseConsumer<Member>>, log: &Log) {
     let began = Instant::now();
     let asked = consumer.close_queue();
-    // A revocation that nobody has answered would hold the close up.
-    let _ = consumer.unassign();
     while asked.is_ok() && !consumer.closed() && began.elapsed() < CLOSE {
         let _ = consumer.poll(Duration::from_millis(20));
     }

@@ -1,4 +1,4 @@
-"""For all tests: a shell that starts them in the background has SIGINT ignored, which every child would inherit."""
+"""For all tests: a shell that starts them in the background ignores SIGINT, which children inherit."""
 
 import signal
 

@@ -81,11 +81,6 @@ impl<K: Sink> SinkStage<K> {
         Self { sink, ledger: Ledger::new(), aborted: None, board, metrics }
     }
 
-    /// The sink.
-    pub fn sink(&self) -> &K {
-        &self.sink
-    }
-
     /// Takes a message in.
     pub fn take(&mut self, message: ToSink) {
         match message {

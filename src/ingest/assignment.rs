@@ -81,7 +81,7 @@ impl<S: Source> Ingest<S> {
             let start = StartPoint::of(&self.plan, assigned, self.adopt)?;
             let assignment = self.assignments;
             self.assignments += 1;
-            // Never full for long: the sink stage takes messages unless it commits.
+            // Waits where the queue is full, until the commit under way has ended.
             let _ = self.links.sink.send(ToSink::Assigned(assignment));
             starts.push((assigned.partition.clone(), start.next));
             let slot =

@@ -1,6 +1,5 @@
-//! `until="end"`: everything up to the ends that the external sources had at the start is processed and committed;
-//! by whichever member owns it;
-//! a chained source's end is read once its upstream is done. With a drain, upstream first.
+//! `until="end"`: everything up to the ends that the external sources had at the start is processed and committed, by
+//! whichever member owns it; a chained source's end is read once its upstream is done. With a drain, upstream first.
 
 use std::collections::BTreeMap;
 

@@ -11,6 +11,7 @@ use crate::control::Control;
 use crate::encode::EncodedResult;
 use crate::epoch::{Cut, Ledger, Transaction};
 use crate::error::Result;
+use crate::fault::{self, Mutant};
 use crate::metrics::Metrics;
 use crate::record::Headers;
 use crate::sink::{Outcome, Sink};
@@ -91,6 +92,10 @@ impl<K: Sink> SinkStage<K> {
             }
             ToSink::Predicted(results) => self.ledger.results(results),
             ToSink::Revoked(assignments, done) => {
+                if fault::is(Mutant::EpochsKept) {
+                    let _ = done.send(());
+                    return;
+                }
                 let queued = self.ledger.revoke(&assignments);
                 let aborted =
                     self.aborted.as_mut().map_or(0, |aborted| aborted.drop_assignments(&assignments));
@@ -109,6 +114,8 @@ impl<K: Sink> SinkStage<K> {
         if transaction.is_empty() {
             return Ok(false);
         }
+        #[cfg(feature = "fault")]
+        let transaction = fault::memory::mutated(transaction);
         match self.sink.commit(&transaction)? {
             Outcome::Committed => {
                 self.committed(&transaction);

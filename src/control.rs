@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::fault::{self, Mutant};
 
 // 0 is running.
 const STOPPING: u8 = 1;
@@ -60,6 +61,7 @@ impl Control {
         match catch_unwind(AssertUnwindSafe(body)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.fail(error),
+            Err(_) if fault::is(Mutant::SwallowPanic) => {}
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(ToString::to_string);
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -15,6 +15,7 @@ pub mod decode;
 pub mod encode;
 pub mod epoch;
 pub mod error;
+pub mod fault;
 pub mod ingest;
 #[cfg(feature = "kafka")]
 pub mod kafka;

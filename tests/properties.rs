@@ -13,6 +13,8 @@ use oracle::log::{Rng, Shape, random_log, random_models};
 use oracle::{Advance, Event, Floor, Model, Spec, expect};
 
 const MAX_FUTURE: i64 = 60_000;
+/// More than any run needs to come to its end.
+const ROUNDS: usize = 100_000;
 
 fn dense(mut log: Vec<Event>) -> Vec<Event> {
     for (offset, event) in log.iter_mut().enumerate() {
@@ -77,7 +79,10 @@ fn run(
         }
     }
     app.run_until(false);
+    let mut rounds = 0;
     while !app.ingest().unwrap() {
+        rounds += 1;
+        assert!(rounds < ROUNDS, "seed {seed}: the run does not end");
         app.predict().unwrap();
         app.commit().unwrap();
         advances.extend(engine::advance_in(&log));

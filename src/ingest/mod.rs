@@ -17,6 +17,7 @@ use crate::config::Plan;
 use crate::control::Control;
 use crate::epoch::Cut;
 use crate::error::Result;
+use crate::fault::{self, Point};
 use crate::lane::{Lane, Restoring, Standing};
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -151,6 +152,9 @@ impl<S: Source> Ingest<S> {
         let wait = if self.windows_wait() { SOON } else { POLL };
         let lane = &mut self.lane;
         self.source.poll(wait, &mut |index, record| lane.ingest(index, &record, now))?;
+        fault::at(Point::AfterPoll);
+        #[cfg(feature = "fault")]
+        self.lane.expose();
         if self.links.board.resets() != self.resets {
             self.resets = self.links.board.resets();
             self.begin_again()?;
@@ -264,6 +268,9 @@ impl<S: Source> Ingest<S> {
             let idle = if settled { None } else { self.lane.idle(index, standing, now) };
             let cut = idle.or_else(|| self.lane.cut(index, standing, false, now));
             self.cuts.extend(cut);
+        }
+        if !self.cuts.is_empty() {
+            fault::at(Point::AfterCut);
         }
         self.send_cuts();
         Ok(())

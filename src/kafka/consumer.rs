@@ -20,6 +20,7 @@ use super::settings::Settings;
 use crate::config::Plan;
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::fault::{self, Mutant};
 use crate::log::Log;
 use crate::record::{RawRecord, TopicPartition};
 use crate::shared::Shared;
@@ -108,7 +109,9 @@ impl KafkaSource {
 
     fn event(&mut self, error: &KafkaError) -> Result<()> {
         let code = error.rdkafka_error_code();
-        if let KafkaError::MessageConsumptionFatal(_) = error {
+        if let KafkaError::MessageConsumptionFatal(_) = error
+            && !fault::is(Mutant::IgnoreFencing)
+        {
             let fenced = code == Some(RDKafkaErrorCode::FencedInstanceId);
             let text = format!(
                 "the consumer of group {:?} cannot go on: {}",
@@ -293,6 +296,9 @@ impl Source for KafkaSource {
             self.begun.resize(index + 1, None);
         }
         self.begun[index] = Some(partition.clone());
+        if fault::is(Mutant::StayPaused) {
+            return Ok(());
+        }
         // Also where it was paused under an earlier assignment: librdkafka remembers that.
         self.consumer
             .resume(&list([partition]))

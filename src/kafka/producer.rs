@@ -19,6 +19,7 @@ use crate::config::{Guarantee, Plan, hex};
 use crate::control::Control;
 use crate::epoch::{Part, Transaction};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::log::Log;
 use crate::record::{Headers, OutRecord, Stream};
 use crate::shared::Shared;
@@ -263,6 +264,7 @@ impl KafkaSink {
         if let Some((code, why)) = self.producer.client().fatal_error() {
             return Err(Error::Kafka(format!("the producer cannot go on: {code}: {why}")));
         }
+        fault::at(Point::BeforeProduce);
         for part in &transaction.parts {
             let done = self.produced.get(&part.assignment).is_some_and(|epoch| *epoch >= part.last_epoch);
             if !done && let Some(error) = self.produce(part)? {
@@ -275,9 +277,12 @@ impl KafkaSink {
         if self.control.aborting() {
             return Ok(Outcome::Aborted);
         }
+        fault::at(Point::AfterProduce);
         self.produced.extend(transaction.parts.iter().map(|part| (part.assignment, part.last_epoch)));
+        fault::at(Point::BeforeCommit);
         match group.commit(&Self::offsets(transaction)?, CommitMode::Sync) {
             Ok(()) => {
+                fault::at(Point::AfterCommit);
                 self.produced.clear();
                 Ok(Outcome::Committed)
             }

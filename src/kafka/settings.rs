@@ -8,6 +8,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::{Guarantee, Plan};
 use crate::error::{Error, Result};
+use crate::fault::{self, Mutant};
 
 /// Settings that are ours, and what to use instead.
 const OWNED: [(&str, &str); 18] = [
@@ -177,6 +178,9 @@ impl Settings {
             config.set("group.instance.id", format!("{instance}-{}", self.lane));
         }
         self.consuming(&mut config, partitions);
+        if fault::is(Mutant::OffsetsUnstable) {
+            config.set("isolation.level", "read_uncommitted");
+        }
         config
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
 
@@ -13,6 +13,7 @@ use super::error::text;
 use super::producer::{CALL, KafkaSink};
 use crate::epoch::Transaction;
 use crate::error::{Error, Result};
+use crate::fault::{self, Mutant, Point};
 use crate::sink::Outcome;
 
 impl KafkaSink {
@@ -21,6 +22,10 @@ impl KafkaSink {
         transaction: &Transaction,
         group: &BaseConsumer<Member>,
     ) -> Result<Outcome> {
+        if fault::is(Mutant::CommitBeforeProduce) {
+            let _ = group.commit(&Self::offsets(transaction)?, CommitMode::Sync);
+        }
+        fault::at(Point::BeforeProduce);
         if let Err(error) = self.producer.begin_transaction() {
             return self.end(&error);
         }
@@ -35,18 +40,27 @@ impl KafkaSink {
         if self.control.aborting() {
             return Ok(Outcome::Aborted);
         }
+        fault::at(Point::AfterProduce);
         let offsets = Self::offsets(transaction)?;
         // Taken anew each time: it carries the generation that the broker compares.
         let metadata = group.group_metadata().filter(|_| is_member(group));
         let Some(metadata) = metadata.filter(|_| is_member(group)) else {
             return self.abort("this member is joining its group");
         };
-        let sent = self.call(|| self.producer.send_offsets_to_transaction(&offsets, &metadata, CALL));
-        if let Err(error) = sent {
-            return self.end(&error);
+        fault::at(Point::BeforeOffsets);
+        if !fault::is(Mutant::SkipOffsets) {
+            let sent = self.call(|| self.producer.send_offsets_to_transaction(&offsets, &metadata, CALL));
+            if let Err(error) = sent {
+                return self.end(&error);
+            }
         }
+        fault::at(Point::AfterOffsets);
+        fault::at(Point::BeforeCommit);
         match self.call(|| self.producer.commit_transaction(CALL)) {
-            Ok(()) => Ok(Outcome::Committed),
+            Ok(()) => {
+                fault::at(Point::AfterCommit);
+                Ok(Outcome::Committed)
+            }
             Err(error) => self.end(&error),
         }
     }
@@ -77,7 +91,7 @@ impl KafkaSink {
     /// The producer can no longer be used. Under a name that others may take it has been fenced; under a random one
     /// its transaction has timed out, or nobody can tell what became of it.
     fn lost(&mut self, error: &KafkaError) -> Result<Outcome> {
-        if self.control.aborting() {
+        if self.control.aborting() || fault::is(Mutant::ReuseProducer) {
             return Ok(Outcome::Aborted);
         }
         let fenced = [
@@ -85,8 +99,8 @@ impl KafkaSink {
             RDKafkaErrorCode::ProducerFenced,
             RDKafkaErrorCode::InvalidProducerEpoch,
         ];
-        if self.settings.is_static() && error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code))
-        {
+        let heeded = self.settings.is_static() && !fault::is(Mutant::IgnoreFencing);
+        if heeded && error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code)) {
             return Err(Error::Fenced(format!(
                 "another member has taken over the transactional id of this lane: {}. Nothing of this one is committed \
                  any more",

@@ -2,6 +2,7 @@
 
 use super::Lane;
 use crate::epoch::Cut;
+use crate::fault::{self, Mutant};
 use crate::time::{Millis, Now};
 
 /// A cut with nothing to produce merges into the next one, for this long at the most.
@@ -23,6 +24,14 @@ impl Standing {
 }
 
 impl Lane {
+    /// Shows mutants the state of every partition as it is now.
+    #[cfg(feature = "fault")]
+    pub fn expose(&mut self) {
+        for partition in self.partitions.iter_mut().flatten() {
+            partition.expose();
+        }
+    }
+
     /// Ends the epoch of a partition where it is due: it has something to produce, or has moved for long enough.
     pub fn cut(&mut self, index: usize, standing: Standing, force: bool, now: Now) -> Option<Cut> {
         let partition = self.partitions.get_mut(index)?.as_mut()?;
@@ -51,6 +60,10 @@ impl Lane {
         }
         let clock = (now.wall - timeout).min(partition.windows.drain_clock()?);
         if !partition.windows.closes_at(clock) {
+            return None;
+        }
+        if fault::is(Mutant::IdleWithoutCut) {
+            partition.advance(clock, &self.metrics);
             return None;
         }
         let cut = partition.cut(standing.reached(), Some(clock), false, now);

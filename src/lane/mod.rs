@@ -16,6 +16,8 @@ use crate::batch::{Batch, WindowMeta};
 use crate::config::{Late, Plan};
 use crate::decode::{Decoder, Rejected};
 use crate::error::Result;
+#[cfg(feature = "fault")]
+use crate::fault::{self, Mutant};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::record::{Headers, Key, OutRecord, RawRecord, Stream};
@@ -120,6 +122,8 @@ impl Lane {
         partition.consumed += 1;
         let SourceState { decoder, probe, keys, .. } = &mut self.sources[partition.source];
         match decoder.decode(record) {
+            #[cfg(feature = "fault")]
+            Ok(_) if fault::is(Mutant::DropEvent) && fault::memory::one_in(10_000) => {}
             Ok(event) => {
                 probe.see(event.time, record.timestamp)?;
                 let (windows, missed) = (&mut partition.windows, &mut self.missed);

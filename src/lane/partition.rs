@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::WINDOW_BYTES;
 use super::lateness::Lateness;
 use crate::epoch::Cut;
+use crate::fault::{self, Mutant};
 use crate::metadata::{FloorText, Metadata};
 use crate::metrics::{Metrics, PartitionGauges, clock};
 use crate::record::{OutRecord, TopicPartition};
@@ -114,6 +115,13 @@ impl Partition {
         now.mono - self.cut_at
     }
 
+    #[cfg(feature = "fault")]
+    pub(super) fn expose(&mut self) {
+        let replay_from = self.windows.replay_from(self.next);
+        let live = Metadata { replay_from, clock: clock(self.windows.clock()), ..self.metadata.clone() };
+        fault::memory::live(self.assignment, live);
+    }
+
     /// Ends the epoch: everything that belongs to this instant, and nothing of a later one.
     /// `end` is the high watermark where the partition is caught up, `jump` the clock of an idle advance.
     pub(super) fn cut(&mut self, end: Option<i64>, jump: Option<Millis>, drained: bool, now: Now) -> Cut {
@@ -124,7 +132,9 @@ impl Partition {
         self.metadata.jump = jump;
         self.metadata.drained |= drained;
         for (place, model) in self.metadata.models.iter_mut().enumerate() {
-            model.floor = FloorText::from(self.windows.floor(place));
+            if !fault::is(Mutant::FloorForgotten) {
+                model.floor = FloorText::from(self.windows.floor(place));
+            }
         }
         let cut = Cut {
             assignment: self.assignment,

@@ -5,11 +5,12 @@ use super::{Lane, SourceState};
 use crate::config::{Plan, Start};
 use crate::epoch::Cut;
 use crate::error::{Error, Result};
+use crate::fault::{self, Mutant, Point};
 use crate::log::Log;
 use crate::metadata::Metadata;
 use crate::record::{RawRecord, TopicPartition};
 use crate::source::{Assigned, ReplayRange};
-use crate::time::{Millis, Now};
+use crate::time::{BEFORE_ALL, Millis, Now};
 use crate::window::{Floor, PartitionWindows};
 
 /// Where a partition begins, and what must be read again before.
@@ -65,7 +66,8 @@ impl StartPoint {
             plan.models_of(self.source).into_iter().map(|model| &plan.models[model]).collect();
         let floors: Vec<Floor> = self.metadata.models.iter().map(|model| Floor::from(&model.floor)).collect();
         let source = &plan.sources[self.source];
-        let windows = PartitionWindows::new(&models, source.fields.len(), self.metadata.clock(), &floors);
+        let clock = if fault::is(Mutant::ClockNotRestored) { BEFORE_ALL } else { self.metadata.clock() };
+        let windows = PartitionWindows::new(&models, source.fields.len(), clock, &floors);
         Restoring { decoder: crate::decode::Decoder::new(source), windows, missed: Vec::new() }
     }
 }
@@ -131,6 +133,7 @@ pub struct Restoring {
 impl Restoring {
     /// Takes one record of the range to be replayed.
     pub fn replay(&mut self, record: &RawRecord<'_>) {
+        fault::at(Point::InRestore);
         if let Ok(event) = self.decoder.decode(record) {
             self.windows.insert(event.key, event.time, event.row, record.offset, &mut self.missed);
             self.missed.clear();
@@ -138,7 +141,9 @@ impl Restoring {
     }
 
     fn finish(mut self) -> PartitionWindows {
-        self.windows.forget_counts();
+        if !fault::is(Mutant::LateInReplay) {
+            self.windows.forget_counts();
+        }
         self.windows
     }
 }
@@ -177,6 +182,12 @@ impl Lane {
         if let Some(jump) = start.jump() {
             partition.advance(jump, &self.metrics);
         }
+        #[cfg(feature = "fault")]
+        if fault::is(Mutant::StateReused)
+            && let Some(windows) = fault::memory::kept(&start.partition)
+        {
+            partition.windows = windows;
+        }
         if index >= self.partitions.len() {
             self.partitions.resize_with(index + 1, || None);
         }
@@ -188,13 +199,16 @@ impl Lane {
         Ok(first)
     }
 
-    /// Gives up the partition at `index`; its state is never used again. Returns its assignment.
-    pub fn end(&mut self, index: usize) -> Option<u64> {
+    /// Gives up the partition at `index`; its state is never used again.
+    pub fn end(&mut self, index: usize) {
         self.publish();
-        let partition = self.partitions.get_mut(index)?.take()?;
+        let Some(partition) = self.partitions.get_mut(index).and_then(Option::take) else { return };
         self.metrics.inflight.release(partition.uncut_bytes());
         self.metrics.sources[partition.source].drop_partition(partition.id.partition);
-        Some(partition.assignment)
+        #[cfg(feature = "fault")]
+        if fault::is(Mutant::StateReused) {
+            fault::memory::keep(partition.id, partition.windows);
+        }
     }
 
     /// Where the log of the lane goes.

@@ -17,6 +17,7 @@ pub(crate) use buffer::{Buffer, Columns, KeyId};
 pub(crate) use model::Closed;
 
 use crate::config::ModelConfig;
+use crate::fault::{self, Mutant};
 use crate::time::{BEFORE_ALL, Millis, NEVER};
 use buffer::Range;
 use history::History;
@@ -182,8 +183,9 @@ impl PartitionWindows {
             return closed;
         }
         self.set_clock(clock);
+        let closing = if fault::is(Mutant::Boundary) { clock - 1 } else { clock };
         for index in 0..self.models.len() {
-            while self.models[index].next_close_at() <= self.clock {
+            while self.models[index].next_close_at() <= closing {
                 self.fire(index, &mut closed);
             }
         }
@@ -203,7 +205,8 @@ impl PartitionWindows {
 
     /// The lowest offset below `next` that a window open at the current clock still needs, else `next`.
     pub(crate) fn replay_from(&mut self, next: i64) -> i64 {
-        let needed = self.models.iter().map(ModelWindows::open_from).min().unwrap_or(NEVER);
+        let count = if fault::is(Mutant::ReplayOfOneModel) { 1 } else { self.models.len() };
+        let needed = self.models[..count].iter().map(ModelWindows::open_from).min().unwrap_or(NEVER);
         self.history.lowest(needed).map_or(next, |lowest| lowest.min(next))
     }
 

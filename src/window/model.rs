@@ -7,6 +7,7 @@ use super::assigner::Aligned;
 use super::buffer::{KeyId, Range};
 use super::ring::Ring;
 use crate::config::ModelConfig;
+use crate::fault::{self, Mutant};
 use crate::time::{BEFORE_ALL, Millis};
 
 /// Where a model's windows begin: those that start at or before its floor do not exist for it.
@@ -139,7 +140,8 @@ impl ModelWindows {
     /// The clock at which the nearest waiting window closes; `NEVER` where none waits.
     #[inline]
     pub(super) fn next_close_at(&self) -> Millis {
-        self.ring.next().saturating_add(self.grace)
+        let grace = if fault::is(Mutant::EmitEarly) { 0 } else { self.grace };
+        self.ring.next().saturating_add(grace)
     }
 
     /// Puts an event into its windows: arms the key for the first open one and counts those it missed.
@@ -155,7 +157,8 @@ impl ModelWindows {
             let waiting = self.ring.waiting(key);
             if time < waiting - self.windows.hop {
                 let end = self.windows.first_end_after(time);
-                self.ring.arm(key, end);
+                let forgotten = if fault::is(Mutant::ForgetOverlap) { self.windows.hop } else { 0 };
+                self.ring.arm(key, end + forgotten);
             }
             return Placement { open: true, missed: None };
         }

@@ -21,8 +21,8 @@ use millstream::shared::Shared;
 use millstream::sink::{MemoryLog, MemoryRecord, MemorySink, Outcome, Sink};
 use serde_json::{Value, json};
 
-use crate::oracle::log::Rng;
-use crate::oracle::{Advance, Event, Expected, Floor, Model, Window};
+use super::oracle::log::Rng;
+use super::oracle::{Advance, Event, Expected, Floor, Model, Window};
 
 pub const TOPIC: &str = "readings";
 

@@ -2,6 +2,7 @@
 //! process of its own, this one started again with `MILLSTREAM_FAULT`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "the table is the result")]
+#![allow(clippy::duplicate_mod, reason = "each file of tests brings the engine and the oracle")]
 
 #[path = "lane.rs"]
 mod lane;
@@ -32,12 +33,12 @@ const MUTANTS: [(&str, &str); 12] = [
 ];
 
 /// Whether a test of this binary passes, with `fault` asked for.
-fn passes(test: &str, fault: &str) -> bool {
+fn passes(name: &str, fault: &str) -> bool {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test]).env("MILLSTREAM_FAULT", fault);
+    command.args(["--exact", name]).env("MILLSTREAM_FAULT", fault);
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("running 1 test"), "there is no test {test}: {text}");
+    assert!(text.contains("running 1 test"), "there is no test {name}: {text}");
     output.status.success()
 }
 

@@ -88,6 +88,9 @@ pub struct Metadata {
     /// J: the clock that an idle advance sets as the first act after this cut.
     #[serde(rename = "j")]
     pub jump: Option<Millis>,
+    /// When the group began here, by the wall clock.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Millis>,
     /// Whether a drain left no window open here.
     #[serde(rename = "d", default)]
     pub drained: bool,
@@ -120,6 +123,7 @@ impl Metadata {
             replay_from: 0,
             clock: None,
             jump: None,
+            begun: None,
             drained: false,
             validity: config.validity(),
             time_rule: config.time_rule(),
@@ -151,6 +155,7 @@ impl Metadata {
             largest.replay_from = i64::MAX;
             largest.clock = Some(-MAX_TIME);
             largest.jump = Some(-MAX_TIME);
+            largest.begun = Some(-MAX_TIME);
             for model in &mut largest.models {
                 model.floor = FloorText::At(-MAX_TIME);
             }
@@ -234,7 +239,7 @@ impl Metadata {
         if let (Some(was), Some(is)) = (&committed.topic_id, &self.topic_id)
             && was != is
         {
-            return never("the topic's id", was, is);
+            return never("the topic has been deleted and made again: its id", was, is);
         }
         if committed.partitions != self.partitions {
             return never(

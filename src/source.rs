@@ -23,6 +23,8 @@ pub struct Assigned {
     pub partitions: i32,
     /// The topic's id, where the cluster tells it.
     pub topic_id: Option<String>,
+    /// What shows that the group has been at work before, where nothing is committed.
+    pub earlier: Option<String>,
 }
 
 /// A change of the assignment.

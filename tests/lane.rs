@@ -30,8 +30,9 @@ fn lane(committed: Option<(i64, Metadata)>, replayed: &[(i64, i64)]) -> (Lane, A
         bounds: (0, 1_000),
         partitions: 1,
         topic_id: None,
+        earlier: None,
     };
-    let start = StartPoint::of(&plan, &assigned, false).unwrap();
+    let start = StartPoint::of(&plan, &assigned, false, NOW).unwrap();
     let mut restoring = start.restoring(&plan);
     for (offset, time) in replayed {
         restoring.replay(&record(*offset, &value(*time)));
@@ -96,8 +97,9 @@ fn a_key_that_a_replay_brought_back_is_noticed_in_a_second_partition() {
         metadata.clock = Some(5);
         let partition = TopicPartition { partition: number, ..engine::partition() };
         let committed = Some((1, metadata.encode()));
-        let assigned = Assigned { partition, committed, bounds: (0, 9), partitions: 2, topic_id: None };
-        let start = StartPoint::of(&plan, &assigned, false).unwrap();
+        let assigned =
+            Assigned { partition, committed, bounds: (0, 9), partitions: 2, topic_id: None, earlier: None };
+        let start = StartPoint::of(&plan, &assigned, false, NOW).unwrap();
         let mut restoring = start.restoring(&plan);
         if number == 0 {
             restoring.replay(&record(0, event));

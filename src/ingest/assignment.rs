@@ -48,7 +48,7 @@ impl<S: Source> Ingest<S> {
             match change {
                 Change::Assigned(partitions) => {
                     self.assigned_once = true;
-                    let starts = self.occupy(&partitions)?;
+                    let starts = self.occupy(&partitions, now)?;
                     self.source.assign(&starts)?;
                     self.restore_occupied(&starts)?;
                 }
@@ -75,10 +75,10 @@ impl<S: Source> Ingest<S> {
     }
 
     /// Gives each partition a slot and an assignment of its own; returns where they begin.
-    fn occupy(&mut self, partitions: &[Assigned]) -> Result<Vec<(TopicPartition, i64)>> {
+    fn occupy(&mut self, partitions: &[Assigned], now: Now) -> Result<Vec<(TopicPartition, i64)>> {
         let mut starts = Vec::new();
         for assigned in partitions {
-            let start = StartPoint::of(&self.plan, assigned, self.adopt)?;
+            let start = StartPoint::of(&self.plan, assigned, self.adopt, now)?;
             let assignment = self.assignments;
             self.assignments += 1;
             // Waits where the queue is full, until the commit under way has ended.
@@ -101,7 +101,7 @@ impl<S: Source> Ingest<S> {
     }
 
     /// After a transaction whose outcome nobody could tell: what is committed is read again, and all state with it.
-    pub(super) fn begin_again(&mut self) -> Result<()> {
+    pub(super) fn begin_again(&mut self, now: Now) -> Result<()> {
         let ids: Vec<TopicPartition> = self.occupied().map(|(_, slot)| slot.id.clone()).collect();
         self.log.warning(
             "ingest",
@@ -112,7 +112,7 @@ impl<S: Source> Ingest<S> {
         );
         self.vacate(&ids);
         let partitions = self.source.describe(&ids)?;
-        let starts = self.occupy(&partitions)?;
+        let starts = self.occupy(&partitions, now)?;
         self.source.rewind(&starts)?;
         self.restore_occupied(&starts)
     }

@@ -157,7 +157,7 @@ impl<S: Source> Ingest<S> {
         self.lane.expose();
         if self.links.board.resets() != self.resets {
             self.resets = self.links.board.resets();
-            self.begin_again()?;
+            self.begin_again(now)?;
         }
         self.follow_assignment(now)?;
         self.dispatch();

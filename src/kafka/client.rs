@@ -159,20 +159,24 @@ impl TopicReader {
     }
 }
 
-fn record(message: &BorrowedMessage<'_>) -> TopicRecord {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
+/// The headers of a record; names that are not UTF-8 are left out.
+pub(super) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
+    message.headers().map_or_else(Vec::new, |headers| {
         // rust-rdkafka panics on a header name that is not UTF-8.
         let named =
             |index| std::panic::catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten();
         let named = (0..headers.count()).filter_map(named);
         named.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
-    });
+    })
+}
+
+fn record(message: &BorrowedMessage<'_>) -> TopicRecord {
     TopicRecord {
         partition: message.partition(),
         offset: message.offset(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         timestamp: message.timestamp().to_millis().unwrap_or(-1),
-        headers,
+        headers: headers(message),
     }
 }

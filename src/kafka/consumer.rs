@@ -17,6 +17,7 @@ use super::context::{Member, Plain};
 use super::error::failed;
 use super::restore::KafkaReplay;
 use super::settings::Settings;
+use super::topic_id::TopicFacts;
 use crate::config::Plan;
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ use crate::record::{RawRecord, TopicPartition};
 use crate::shared::Shared;
 use crate::source::{Assigned, Change, Position, Source};
 
-const REQUEST: Duration = Duration::from_secs(10);
+pub(super) const REQUEST: Duration = Duration::from_secs(10);
 /// How long one question after committed offsets may take.
 const COMMITTED: Duration = Duration::from_secs(2);
 const CLOSE: Duration = Duration::from_secs(5);
@@ -40,11 +41,11 @@ pub struct KafkaSource {
     consumer: Arc<BaseConsumer<Member>>,
     queue: BatchQueue<Member>,
     /// Asks for high watermarks, which the member, reading what is committed, takes to be the last stable offset.
-    asker: BaseConsumer<Plain>,
-    plan: Arc<Plan>,
-    topics: Arc<Topics>,
-    settings: Settings,
-    log: Log,
+    pub(super) asker: BaseConsumer<Plain>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) settings: Settings,
+    pub(super) log: Log,
     control: Control,
     /// Partitions whose records flow, by index.
     begun: Vec<Option<TopicPartition>>,
@@ -164,7 +165,10 @@ impl KafkaSource {
     }
 
     /// Asks once what the group has committed. With the transaction of an old owner pending that takes the time-out.
-    fn ask_committed(&self, partitions: &[(String, i32)]) -> Result<Vec<Option<(i64, String)>>, KafkaError> {
+    pub(super) fn ask_committed(
+        &self,
+        partitions: &[(String, i32)],
+    ) -> Result<Vec<Option<(i64, String)>>, KafkaError> {
         let mut asked = TopicPartitionList::new();
         for (topic, partition) in partitions {
             asked.add_partition(topic, *partition);
@@ -181,7 +185,11 @@ impl KafkaSource {
     }
 
     /// Asks until there is an answer, saying so now and then; a stop ends it.
-    fn insist<T>(&mut self, what: &str, ask: impl Fn(&Self) -> Result<T, KafkaError>) -> Result<T> {
+    pub(super) fn insist<T>(
+        &mut self,
+        what: &str,
+        ask: impl Fn(&Self) -> Result<T, KafkaError>,
+    ) -> Result<T> {
         loop {
             match ask(self) {
                 Ok(answer) => return Ok(answer),
@@ -266,11 +274,14 @@ impl Source for KafkaSource {
     fn describe(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Assigned>> {
         let names: Vec<_> = partitions.iter().map(|id| (id.topic.to_string(), id.partition)).collect();
         let committed = self.insist("the committed offsets", |source| source.ask_committed(&names))?;
+        let facts = self.facts(partitions)?;
+        let earlier = if committed.contains(&None) { self.earlier(partitions)? } else { HashMap::new() };
         let described = partitions.iter().zip(committed).map(|(id, committed)| {
             let ask = |source: &Self| source.asker.fetch_watermarks(&id.topic, id.partition, REQUEST);
             let bounds = self.insist(&format!("the bounds of {id}"), ask)?;
-            let partitions = self.topics.partitions(&id.topic);
-            Ok(Assigned { partition: id.clone(), committed, bounds, partitions, topic_id: None })
+            let TopicFacts { id: topic_id, partitions } = facts[&id.topic].clone();
+            let earlier = if committed.is_none() { earlier.get(&id.topic).cloned() } else { None };
+            Ok(Assigned { partition: id.clone(), committed, bounds, partitions, topic_id, earlier })
         });
         described.collect()
     }

@@ -8,9 +8,11 @@ mod consumer;
 mod context;
 mod embedded;
 mod error;
+mod history;
 mod producer;
 mod restore;
 mod settings;
+mod topic_id;
 mod transaction;
 
 pub use admin::{Topics, prepare};

@@ -31,14 +31,18 @@ pub struct StartPoint {
 
 impl StartPoint {
     /// Decides where an assigned partition begins; `adopt` takes a changed app on where the group stands.
-    pub fn of(plan: &Plan, assigned: &Assigned, adopt: bool) -> Result<Self> {
+    pub fn of(plan: &Plan, assigned: &Assigned, adopt: bool, now: Now) -> Result<Self> {
         let id = &assigned.partition;
         let source = plan.sources.iter().position(|source| source.topic == *id.topic).unwrap_or(0);
         let wanted = Metadata::of(plan, source, assigned.topic_id.clone(), assigned.partitions);
         let (low, high) = assigned.bounds;
+        let begun = |metadata: Metadata| Metadata { begun: Some(now.wall), ..metadata };
         let (offset, metadata, commit_first) = match &assigned.committed {
-            None if plan.start == Start::Earliest => (low, Metadata { replay_from: low, ..wanted }, true),
-            None => (high, wanted.beginning_at(high), true),
+            None if assigned.earlier.is_some() => return Err(lost_offset(plan, assigned)),
+            None if plan.start == Start::Earliest => {
+                (low, begun(Metadata { replay_from: low, ..wanted }), true)
+            }
+            None => (high, begun(wanted.beginning_at(high)), true),
             Some((offset, text)) => {
                 let (metadata, adopted) = continued(plan, id, *offset, text, wanted, adopt)?;
                 check_bounds(id, *offset, &metadata, (low, high))?;
@@ -70,6 +74,17 @@ impl StartPoint {
         let windows = PartitionWindows::new(&models, source.fields.len(), clock, &floors);
         Restoring { decoder: crate::decode::Decoder::new(source), windows, missed: Vec::new() }
     }
+}
+
+/// Nothing is committed, and yet the group has been here.
+fn lost_offset(plan: &Plan, assigned: &Assigned) -> Error {
+    Error::LostHistory(format!(
+        "{}: group {:?} has no committed offset, but {}: the offset has expired or been deleted, or the topic was made \
+         again. Say where to go on with `millstream reset --to earliest|latest|OFFSET|TIME`, or use a new group_id",
+        assigned.partition,
+        plan.group_id,
+        assigned.earlier.as_deref().unwrap_or_default()
+    ))
 }
 
 /// What a group goes on with, and whether that is an adoption.

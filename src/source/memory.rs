@@ -87,6 +87,7 @@ impl Source for MemorySource {
                 bounds: (0, ends.get(id.partition as usize).copied().unwrap_or(0)),
                 partitions: ends.len() as i32,
                 topic_id: None,
+                earlier: None,
             }
         });
         Ok(described.collect())

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from .records import Log, Record
@@ -137,11 +138,35 @@ class Kafka:
         replies = await self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
         return {entry[0]: entry[1] for reply in replies for entry in reply.resources[0][4]}
 
-    def commit(self, group: str, offsets: dict[tuple[str, int], int]) -> None:
-        """Commit offsets for a group without members, with no metadata, as another program would."""
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic, and wait until it has gone."""
+        self.wait(self._admin.delete_topics([name]))
+        while self.partitions(name):
+            time.sleep(0.05)
+
+    def add_partitions(self, topic: str, total: int) -> None:
+        """Give a topic more partitions."""
+        self.wait(self._admin.create_partitions({topic: NewPartitions(total)}))
+
+    def delete_records(self, topic: str, before: dict[int, int]) -> None:
+        """Delete the records below an offset of each partition."""
+        below = {TopicPartition(topic, p): RecordsToDelete(offset) for p, offset in before.items()}
+        self.wait(self._admin.delete_records(below))
+
+    def delete_group(self, group: str) -> None:
+        """Delete a group that has no members, with all its offsets."""
+        self.wait(self._delete_group(group))
+
+    async def _delete_group(self, group: str) -> None:
+        coordinator = await self._admin.find_coordinator(group)
+        reply = await self._admin._send_request_to_node(coordinator, DeleteGroupsRequest([group]))
+        assert all(code == 0 for _, code in reply.results), reply.results
+
+    def commit(self, group: str, offsets: dict[tuple[str, int], int | tuple[int, str]]) -> None:
+        """Commit offsets for a group without members; without metadata it is as another program would."""
         self.wait(self._commit(group, offsets))
 
-    async def _commit(self, group: str, offsets: dict[tuple[str, int], int]) -> None:
+    async def _commit(self, group: str, offsets: dict[tuple[str, int], int | tuple[int, str]]) -> None:
         where = {TopicPartition(*place): offset for place, offset in offsets.items()}
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap, group_id=group, enable_auto_commit=False

@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -162,11 +162,11 @@ class Kafka:
         reply = await self._admin._send_request_to_node(coordinator, DeleteGroupsRequest([group]))
         assert all(code == 0 for _, code in reply.results), reply.results
 
-    def commit(self, group: str, offsets: dict[tuple[str, int], int | tuple[int, str]]) -> None:
+    def commit(self, group: str, offsets: Mapping[tuple[str, int], int | tuple[int, str]]) -> None:
         """Commit offsets for a group without members; without metadata it is as another program would."""
         self.wait(self._commit(group, offsets))
 
-    async def _commit(self, group: str, offsets: dict[tuple[str, int], int | tuple[int, str]]) -> None:
+    async def _commit(self, group: str, offsets: Mapping[tuple[str, int], int | tuple[int, str]]) -> None:
         where = {TopicPartition(*place): offset for place, offset in offsets.items()}
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap, group_id=group, enable_auto_commit=False

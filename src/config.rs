@@ -208,6 +208,12 @@ pub struct Plan {
     pub drain_timeout_ms: Millis,
     /// In-flight bytes above which partitions are paused.
     pub max_inflight_bytes: usize,
+    /// Bytes of state in this process at the most; none is no limit.
+    pub max_state_bytes: Option<usize>,
+    /// Keys with an event in an open window at the most; none is no limit.
+    pub max_keys: Option<usize>,
+    /// Events of one key in one partition that open windows need at the most; none is no limit.
+    pub max_events_per_key: Option<usize>,
     /// The sources.
     pub sources: Vec<SourceConfig>,
     /// The models.

@@ -18,6 +18,9 @@ pub enum Error {
     /// Another member has taken over this one's identity.
     #[error("{0}")]
     Fenced(String),
+    /// What open windows need has grown beyond a limit that the app has been given.
+    #[error("{0}")]
+    StateLimit(String),
     /// The model did something that its contract does not allow.
     #[error("{0}")]
     Model(String),

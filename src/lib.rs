@@ -20,6 +20,7 @@ pub mod ingest;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod lane;
+pub mod limits;
 pub mod log;
 pub mod metadata;
 pub mod metrics;

@@ -1,11 +1,12 @@
 //! The one registry of counters. Stages add to it; the Python dict, the progress line and the summary read it.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::config::Plan;
 use crate::decode::Reason;
+use crate::limits::StateTotals;
 use crate::time::{BEFORE_ALL, Millis};
 use crate::window::Counts;
 
@@ -57,10 +58,12 @@ pub struct PartitionGauges {
     pub end_offset: Option<i64>,
     /// T.
     pub clock: Option<Millis>,
-    /// Live events.
+    /// Events in memory.
     pub events: usize,
-    /// Live keys.
+    /// Keys with an event in an open window.
     pub keys: usize,
+    /// Bytes of its state.
+    pub state_bytes: usize,
 }
 
 impl PartitionGauges {
@@ -142,6 +145,10 @@ pub struct Metrics {
     pub rebalances: Counter,
     /// In-flight bytes.
     pub inflight: InFlight,
+    /// What the state of this process holds, for its limits.
+    pub state: Arc<StateTotals>,
+    /// Warnings that state is near a limit.
+    pub limit_warnings: Counter,
     /// Whether consumption is paused by the in-flight limit.
     pub paused: AtomicBool,
 }

@@ -33,9 +33,9 @@ fn lane(committed: Option<(i64, Metadata)>, replayed: &[(i64, i64)]) -> (Lane, A
         earlier: None,
     };
     let start = StartPoint::of(&plan, &assigned, false, NOW).unwrap();
-    let mut restoring = start.restoring(&plan);
+    let mut restoring = start.restoring(&plan, &metrics);
     for (offset, time) in replayed {
-        restoring.replay(&record(*offset, &value(*time)));
+        restoring.replay(&record(*offset, &value(*time))).unwrap();
     }
     lane.begin(0, &start, restoring, 0, NOW).unwrap();
     (lane, metrics)
@@ -90,7 +90,7 @@ fn a_key_that_a_replay_brought_back_is_noticed_in_a_second_partition() {
     let plan = Arc::new(plan);
     let metrics = Arc::new(Metrics::new(&plan));
     let (says, _) = log::channel();
-    let mut lane = Lane::new(plan.clone(), metrics, Routes::keep_all(&plan), says);
+    let mut lane = Lane::new(plan.clone(), metrics.clone(), Routes::keep_all(&plan), says);
     let event = "{\"seq\":0,\"ts\":5,\"id\":\"a\"}";
     for number in 0..2 {
         let mut metadata = Metadata::of(&plan, 0, None, 2);
@@ -100,9 +100,9 @@ fn a_key_that_a_replay_brought_back_is_noticed_in_a_second_partition() {
         let assigned =
             Assigned { partition, committed, bounds: (0, 9), partitions: 2, topic_id: None, earlier: None };
         let start = StartPoint::of(&plan, &assigned, false, NOW).unwrap();
-        let mut restoring = start.restoring(&plan);
+        let mut restoring = start.restoring(&plan, &metrics);
         if number == 0 {
-            restoring.replay(&record(0, event));
+            restoring.replay(&record(0, event)).unwrap();
         }
         lane.begin(number as usize, &start, restoring, number as u64, NOW).unwrap();
     }

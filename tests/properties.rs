@@ -180,6 +180,20 @@ fn poll_sizes_batch_sizes_and_schedules_do_not_change_a_byte() {
 }
 
 #[test]
+fn keys_that_come_and_go_in_bursts_change_nothing() {
+    for seed in 0..200 {
+        let (models, mut events) = case(seed, 600);
+        for (index, event) in events.iter_mut().enumerate() {
+            let keys = if index / 100 % 2 == 0 { 90 } else { 2 + seed as usize % 5 };
+            event.key = format!("key {}", index % keys).into_bytes();
+        }
+        let settings = Settings { max_future: Some(MAX_FUTURE), ..Settings::default() };
+        let (log, _, _) = run(seed, &models, &events, &settings, seed as usize % 3);
+        engine::check(&log, &models, &expect(&events, &models, &[], Some(MAX_FUTURE)));
+    }
+}
+
+#[test]
 fn a_model_keeps_its_windows_whatever_other_models_are_on_the_source() {
     let spec = |size, hop, grace| Spec { size, hop, offset: 0, grace, min_events: 1 };
     let model = |spec| Model { spec, floor: Floor::None };

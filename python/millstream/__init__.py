@@ -13,6 +13,7 @@ from millstream.errors import (
     LostHistoryError,
     MillstreamError,
     ModelError,
+    StateLimitError,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "MillstreamError",
     "ModelError",
     "Record",
+    "StateLimitError",
     "Topic",
     "TumblingWindow",
     "Window",

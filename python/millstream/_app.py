@@ -23,7 +23,8 @@ M = TypeVar("M", bound=Callable[..., Any])
 class App:
     """Runs Python models on every window of Kafka topics. Making one touches no network, thread or file.
 
-    The environment goes before the code: `MILLSTREAM_BROKERS`, `MILLSTREAM_GROUP_ID`, and
+    The environment goes before the code: `MILLSTREAM_BROKERS`, `MILLSTREAM_GROUP_ID`, the limits of state
+    (`MILLSTREAM_MAX_STATE_BYTES`, `MILLSTREAM_MAX_KEYS`, `MILLSTREAM_MAX_EVENTS_PER_KEY`), and
     `MILLSTREAM_KAFKA__SASL_PASSWORD` for `kafka={"sasl.password": ...}`, other librdkafka settings alike.
 
     Args:
@@ -41,6 +42,12 @@ class App:
         late_topic: Takes late events of models with `late="topic"`; None: `{name}.late`.
         drain_timeout: How long a stop waits for the model calls that are running.
         max_inflight_bytes: Windows that wait for a model or a commit, together; above it reading pauses.
+        max_state_bytes: Memory of the events and keys that this process holds for windows, such as `"1GiB"`
+            or a number of bytes. From 80 % of a limit a warning says so, at most once a minute; beyond it
+            the run ends with StateLimitError. Nothing is ever dropped. None is no limit.
+        max_keys: Keys with an event in an open window in this process; one in two partitions counts twice.
+            None is no limit.
+        max_events_per_key: Events of one key in one partition that open windows need. None is no limit.
 
     Raises:
         ConfigError: An argument is of a wrong type or value.
@@ -62,6 +69,9 @@ class App:
         late_topic: str | None = None,
         drain_timeout: Duration = "20s",
         max_inflight_bytes: str | int = "256MiB",
+        max_state_bytes: str | int | None = None,
+        max_keys: int | None = None,
+        max_events_per_key: int | None = None,
     ) -> None:
         self._settings = _settings.resolve(
             name,
@@ -77,6 +87,9 @@ class App:
             late_topic=late_topic,
             drain_timeout=drain_timeout,
             max_inflight_bytes=max_inflight_bytes,
+            max_state_bytes=max_state_bytes,
+            max_keys=max_keys,
+            max_events_per_key=max_events_per_key,
             environment=os.environ,
         )
         self._models: list[_model.ModelSpec] = []
@@ -176,6 +189,7 @@ class App:
         Raises:
             ConfigError: A setting is wrong; nothing was consumed.
             LostHistoryError: The group's state is not that of this app, or no longer there.
+            StateLimitError: Open windows hold more than a limit allows.
             MillstreamError: The run cannot go on, or this app is already running.
             KeyboardInterrupt: A second signal, SIGINT.
             SystemExit: A second signal, SIGTERM; code 143.
@@ -201,6 +215,7 @@ class App:
 
         Raises:
             ConfigError: A setting or a record is wrong.
+            StateLimitError: Open windows hold more than a limit allows.
             MillstreamError: The run cannot go on, or this app is already running.
             Exception: What a model raised, as it is.
         """
@@ -219,7 +234,8 @@ class App:
 
         Returns:
             Totals (`consumed`, `dead_letters`, `late_pairs`, `windows` produced, `epochs` committed,
-            `rebalances`, `transactions_aborted`, `inflight_bytes`, `paused`); by topic in `sources` what was
+            `rebalances`, `transactions_aborted`, `inflight_bytes`, `state_bytes`, `state_keys`,
+            `limit_warnings`, `paused`); by topic in `sources` what was
             consumed, dead letters by reason, and offsets, lag and clock by partition; by name in `models`
             what became of its events and windows, and the calls of `predict`.
 

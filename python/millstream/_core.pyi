@@ -67,6 +67,7 @@ class Engine:
 
         Raises:
             ConfigError: A setting does not fit the cluster; nothing was consumed.
+            StateLimitError: Open windows hold more than a limit allows.
             MillstreamError: The run cannot go on.
         """
 
@@ -83,6 +84,7 @@ class Engine:
         """Run on given records in memory, with a virtual wall clock, and return the output by topic.
 
         Raises:
+            StateLimitError: Open windows hold more than a limit allows.
             MillstreamError: The run cannot go on.
         """
 

@@ -1,12 +1,13 @@
 """What an App is set to: checked, with the environment taken over what the code says, secrets kept back.
 
-Environment: `MILLSTREAM_BROKERS`, `MILLSTREAM_GROUP_ID`, and `MILLSTREAM_KAFKA__<NAME>` for librdkafka
+Environment: `MILLSTREAM_BROKERS`, `MILLSTREAM_GROUP_ID`, `MILLSTREAM_MAX_STATE_BYTES`,
+`MILLSTREAM_MAX_KEYS`, `MILLSTREAM_MAX_EVENTS_PER_KEY`, and `MILLSTREAM_KAFKA__<NAME>` for librdkafka
 settings, where the name is in capitals with `_` for `.`: `MILLSTREAM_KAFKA__SASL_PASSWORD` is
 `sasl.password`. A variable that is empty counts as not set.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -60,6 +61,9 @@ class Settings:
     late_topic: str
     drain_timeout_ms: int
     max_inflight_bytes: int
+    max_state_bytes: int | None
+    max_keys: int | None
+    max_events_per_key: int | None
 
     def safe_kafka(self) -> dict[str, str]:
         """Return the librdkafka settings for people's eyes: `***` for all that may be secret."""
@@ -81,6 +85,9 @@ def resolve(
     late_topic: str | None,
     drain_timeout: Duration,
     max_inflight_bytes: str | int,
+    max_state_bytes: str | int | None,
+    max_keys: int | None,
+    max_events_per_key: int | None,
     environment: Mapping[str, str],
 ) -> Settings:
     """Check the arguments of an App and put the environment over them.
@@ -105,6 +112,9 @@ def resolve(
         late_topic=_topic(f"{owner} late_topic", late_topic, f"{name}.late"),
         drain_timeout_ms=duration_ms(f"{owner} drain_timeout", drain_timeout),
         max_inflight_bytes=size_bytes(f"{owner} max_inflight_bytes", max_inflight_bytes),
+        max_state_bytes=_limit(owner, "max_state_bytes", max_state_bytes, environment, size_bytes),
+        max_keys=_limit(owner, "max_keys", max_keys, environment, _check.count),
+        max_events_per_key=_limit(owner, "max_events_per_key", max_events_per_key, environment, _check.count),
     )
 
 
@@ -139,6 +149,20 @@ def _group_id(owner: str, value: object, environment: Mapping[str, str]) -> str:
     if environment.get("MILLSTREAM_GROUP_ID"):
         setting, value = "MILLSTREAM_GROUP_ID", environment["MILLSTREAM_GROUP_ID"]
     return _check.text(setting, value, fix="write the name of a consumer group, or leave it out")
+
+
+def _limit(
+    owner: str,
+    name: str,
+    value: object,
+    environment: Mapping[str, str],
+    check: Callable[[str, object], int],
+) -> int | None:
+    setting, variable = f"{owner} {name}", f"MILLSTREAM_{name.upper()}"
+    if environment.get(variable):
+        text = environment[variable].strip()
+        setting, value = variable, int(text) if text.isascii() and text.isdigit() else text
+    return None if value is None else check(setting, value)
 
 
 def _topic(setting: str, value: object, default: str) -> str:

@@ -5,6 +5,7 @@
     ├── KafkaError
     ├── LostHistoryError
     ├── FencedError
+    ├── StateLimitError
     ├── ModelError
     └── DecodeError
 
@@ -37,6 +38,14 @@ class LostHistoryError(MillstreamError):
 
 class FencedError(MillstreamError):
     """Another producer took over this one's transactional id; this process must not write any more."""
+
+
+class StateLimitError(MillstreamError):
+    """The state of open windows has grown beyond `max_state_bytes`, `max_keys` or `max_events_per_key`.
+
+    The message names the limit, its value, the key or partition that holds most, and what to do. Nothing has
+    been dropped: with a higher limit the next run goes on where the group stands.
+    """
 
 
 class ModelError(MillstreamError):

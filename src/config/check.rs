@@ -25,6 +25,13 @@ pub(super) fn plan(plan: &Plan) -> Result<()> {
     at_least("lanes", plan.lanes as i64, 1)?;
     at_least("drain_timeout", plan.drain_timeout_ms, 0)?;
     at_least("max_inflight_bytes", plan.max_inflight_bytes as i64, 1 << 16)?;
+    for (limit, value) in [
+        ("max_state_bytes", plan.max_state_bytes),
+        ("max_keys", plan.max_keys),
+        ("max_events_per_key", plan.max_events_per_key),
+    ] {
+        at_least(limit, value.map_or(1, |value| value as i64), 1)?;
+    }
     if plan.brokers == "embedded" && plan.guarantee == Guarantee::ExactlyOnce {
         return Err(Error::config(
             "guarantee=\"exactly_once\" cannot hold on brokers=\"embedded\": it has no transactions. \

@@ -1,6 +1,7 @@
 //! Following the assignment: where a partition begins, its state read back first, the start committed before the
 //! first record; and when it goes, everything of it is finished or dropped before it is released.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::config::Plan;
 use crate::epoch::Cut;
 use crate::error::{Error, Result};
 use crate::lane::StartPoint;
+use crate::metrics::Metrics;
 use crate::record::TopicPartition;
 use crate::source::{Assigned, Change, Replay, Source};
 use crate::time::Now;
@@ -157,11 +159,13 @@ impl<S: Source> Ingest<S> {
 
     fn restore(&mut self, restores: Vec<(u64, StartPoint)>) -> Result<()> {
         let (plan, control, given_up) = (self.plan.clone(), self.control.clone(), self.given_up.clone());
+        let metrics = self.metrics.clone();
         let replays = restores.iter().any(|(_, start)| start.replay().is_some());
         if self.stages == Stages::Inline || !replays {
             let mut replay = if replays { Some(self.source.replay()?) } else { None };
             restore_all(
                 &plan,
+                &self.metrics,
                 &|| given_up.load(Ordering::Acquire),
                 replay.as_mut(),
                 restores,
@@ -183,7 +187,7 @@ impl<S: Source> Ingest<S> {
             control.clone().guard(name, || {
                 // The ingest stage may have ended.
                 let stop = || control.stopping() || given_up.load(Ordering::Acquire);
-                restore_all(&plan, &stop, Some(&mut replay), restores, &mut |restored| {
+                restore_all(&plan, &metrics, &stop, Some(&mut replay), restores, &mut |restored| {
                     drop(done.send(restored));
                 });
                 Ok(())
@@ -219,17 +223,25 @@ impl<S: Source> Ingest<S> {
 
 fn restore_all<R: Replay>(
     plan: &Plan,
+    metrics: &Metrics,
     stop: &dyn Fn() -> bool,
     mut replay: Option<&mut R>,
     restores: Vec<(u64, StartPoint)>,
     each: &mut dyn FnMut(Restored),
 ) {
     for (assignment, start) in restores {
-        let mut restoring = start.restoring(plan);
+        let mut restoring = start.restoring(plan, metrics);
+        let (mut taken, failed) = (Ok(()), Cell::new(false));
         let outcome = match (start.replay(), replay.as_deref_mut()) {
-            (Some(range), Some(replay)) => replay.read(&range, stop, &mut |record| restoring.replay(&record)),
+            (Some(range), Some(replay)) => replay.read(&range, &|| stop() || failed.get(), &mut |record| {
+                if !failed.get() {
+                    taken = restoring.replay(&record);
+                    failed.set(taken.is_err());
+                }
+            }),
             _ => Ok(()),
         };
+        let outcome = outcome.and(taken).and_then(|()| restoring.look());
         if stop() {
             return;
         }

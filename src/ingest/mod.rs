@@ -161,6 +161,7 @@ impl<S: Source> Ingest<S> {
         }
         self.follow_assignment(now)?;
         self.dispatch();
+        self.lane.watch_state(now)?;
         self.backpressure(now)?;
         self.send_cuts();
         let due = self.cut_at.is_none_or(|at| now.mono - at >= self.plan.epoch_ms);

@@ -6,6 +6,7 @@ mod guard;
 mod lateness;
 mod partition;
 mod start;
+mod state;
 
 use std::sync::Arc;
 

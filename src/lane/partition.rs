@@ -6,6 +6,7 @@ use super::WINDOW_BYTES;
 use super::lateness::Lateness;
 use crate::epoch::Cut;
 use crate::fault::{self, Mutant};
+use crate::limits::Share;
 use crate::metadata::{FloorText, Metadata};
 use crate::metrics::{Metrics, PartitionGauges, clock};
 use crate::record::{OutRecord, TopicPartition};
@@ -18,6 +19,7 @@ pub(super) struct Partition {
     pub(super) source: usize,
     pub(super) assignment: u64,
     pub(super) windows: PartitionWindows,
+    pub(super) share: Share,
     /// The next expected offset: records below it have been seen.
     pub(super) next: i64,
     /// The high watermark, as far as known.
@@ -44,7 +46,7 @@ impl Partition {
         id: TopicPartition,
         source: usize,
         assignment: u64,
-        windows: PartitionWindows,
+        (windows, share): (PartitionWindows, Share),
         next: i64,
         metadata: Metadata,
         now: Now,
@@ -57,6 +59,7 @@ impl Partition {
             source,
             assignment,
             windows,
+            share,
             next,
             end: None,
             last_record: now.mono,
@@ -163,14 +166,14 @@ impl Partition {
             self.late.counted(place, &counts);
             metrics.models[*model].add(&counts);
         }
-        let (events, keys) = self.windows.live();
         let gauges = PartitionGauges {
             next_offset: self.next,
             committed_offset: None,
             end_offset: self.end,
             clock: clock(self.windows.clock()),
-            events,
-            keys,
+            events: self.windows.events(),
+            keys: self.windows.open_keys(),
+            state_bytes: self.windows.held(),
         };
         source.set_partition(self.id.partition, gauges);
     }

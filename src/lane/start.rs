@@ -1,17 +1,23 @@
 //! Where a partition begins when it is assigned: from what the group committed, or anew.
 
 use super::partition::Partition;
+use super::state;
 use super::{Lane, SourceState};
 use crate::config::{Plan, Start};
 use crate::epoch::Cut;
 use crate::error::{Error, Result};
 use crate::fault::{self, Mutant, Point};
+use crate::limits::{Limit, Limits, Share};
 use crate::log::Log;
 use crate::metadata::Metadata;
+use crate::metrics::Metrics;
 use crate::record::{RawRecord, TopicPartition};
 use crate::source::{Assigned, ReplayRange};
 use crate::time::{BEFORE_ALL, Millis, Now};
 use crate::window::{Floor, PartitionWindows};
+
+/// Records of a replay from one look at the limits of state to the next.
+const LOOK_EVERY: usize = 1024;
 
 /// Where a partition begins, and what must be read again before.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,14 +71,26 @@ impl StartPoint {
     }
 
     /// State as it was at this point, before the replay.
-    pub fn restoring(&self, plan: &Plan) -> Restoring {
+    pub fn restoring(&self, plan: &Plan, metrics: &Metrics) -> Restoring {
         let models: Vec<_> =
             plan.models_of(self.source).into_iter().map(|model| &plan.models[model]).collect();
         let floors: Vec<Floor> = self.metadata.models.iter().map(|model| Floor::from(&model.floor)).collect();
         let source = &plan.sources[self.source];
         let clock = if fault::is(Mutant::ClockNotRestored) { BEFORE_ALL } else { self.metadata.clock() };
-        let windows = PartitionWindows::new(&models, source.fields.len(), clock, &floors);
-        Restoring { decoder: crate::decode::Decoder::new(source), windows, missed: Vec::new() }
+        let mut windows = PartitionWindows::new(&models, source.fields.len(), clock, &floors);
+        let limits = Limits::of(plan);
+        if let Some(limit) = limits.get(Limit::EventsPerKey) {
+            windows.watch_keys(limit);
+        }
+        Restoring {
+            decoder: crate::decode::Decoder::new(source),
+            windows,
+            missed: Vec::new(),
+            partition: self.partition.clone(),
+            share: Share::new(metrics.state.clone()),
+            limits,
+            taken: 0,
+        }
     }
 }
 
@@ -143,23 +161,36 @@ pub struct Restoring {
     decoder: crate::decode::Decoder,
     windows: PartitionWindows,
     missed: Vec<crate::window::Missed>,
+    partition: TopicPartition,
+    share: Share,
+    limits: Limits,
+    taken: usize,
 }
 
 impl Restoring {
-    /// Takes one record of the range to be replayed.
-    pub fn replay(&mut self, record: &RawRecord<'_>) {
+    /// Takes one record of the range to be replayed. What is read back has the limits of what is live.
+    pub fn replay(&mut self, record: &RawRecord<'_>) -> Result<()> {
         fault::at(Point::InRestore);
         if let Ok(event) = self.decoder.decode(record) {
             self.windows.insert(event.key, event.time, event.row, record.offset, &mut self.missed);
             self.missed.clear();
         }
+        self.taken += 1;
+        if self.taken.is_multiple_of(LOOK_EVERY) { self.look() } else { Ok(()) }
     }
 
-    fn finish(mut self) -> PartitionWindows {
+    /// Looks at the limits.
+    pub fn look(&mut self) -> Result<()> {
+        self.share.set(self.windows.held(), self.windows.open_keys());
+        let place = format!("{}, which is being read back", self.partition);
+        state::within(self.limits, &place, &self.windows, &self.share)
+    }
+
+    fn finish(mut self) -> (PartitionWindows, Share) {
         if !fault::is(Mutant::LateInReplay) {
             self.windows.forget_counts();
         }
-        self.windows
+        (self.windows, self.share)
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) fn to_py(py: Python<'_>, error: Error) -> PyErr {
         Error::Kafka(_) => "KafkaError",
         Error::LostHistory(_) => "LostHistoryError",
         Error::Fenced(_) => "FencedError",
+        Error::StateLimit(_) => "StateLimitError",
         Error::Model(_) | Error::ModelRaised { .. } => "ModelError",
         Error::Internal { .. } => "MillstreamError",
     };

@@ -30,6 +30,11 @@ pub(super) fn to_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound
     dict.set_item("transactions_unknown", metrics.transactions_unknown.get())?;
     dict.set_item("rebalances", metrics.rebalances.get())?;
     dict.set_item("inflight_bytes", metrics.inflight.get())?;
+    let gauges = metrics.sources.iter().flat_map(|source| source.partitions().into_values());
+    let (bytes, keys) = gauges.fold((0, 0), |(bytes, keys), g| (bytes + g.state_bytes, keys + g.keys));
+    dict.set_item("state_bytes", bytes)?;
+    dict.set_item("state_keys", keys)?;
+    dict.set_item("limit_warnings", metrics.limit_warnings.get())?;
     dict.set_item("paused", metrics.paused.load(Ordering::Relaxed))?;
     dict.set_item("sources", sources)?;
     dict.set_item("models", models)?;
@@ -53,6 +58,7 @@ fn source_dict<'py>(py: Python<'py>, source: &SourceMetrics) -> PyResult<Bound<'
         dict.set_item("clock", gauges.clock)?;
         dict.set_item("events", gauges.events)?;
         dict.set_item("keys", gauges.keys)?;
+        dict.set_item("state_bytes", gauges.state_bytes)?;
         partitions.set_item(partition, dict)?;
     }
     let dict = PyDict::new(py);

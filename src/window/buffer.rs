@@ -1,42 +1,20 @@
 //! The events of a partition, each stored once: per key in columns, appended as they come and brought into
 //! (event time, offset) order only when a closing window needs it. Reached as `(key id, range) -> gather`.
 
+use super::held::grow;
 use super::keys::Keys;
+use super::series::{Series, before_from_back, before_from_front, sort};
 use crate::record::Key;
 use crate::time::{Millis, NEVER};
 
 /// The dense id of a key within its partition.
 pub(crate) type KeyId = u32;
 
+/// The id of no key.
+pub(super) const NO_KEY: KeyId = KeyId::MAX;
+
 /// The place of an event in the partition's order of arrival. It wraps: live events are always within 2^31 of it.
 pub(crate) type Arrival = u32;
-
-/// The live events of one key.
-#[derive(Debug)]
-struct Series {
-    times: Vec<Millis>,
-    /// Row-major, as a model wants them: one run of rows is one copy, however many fields there are.
-    rows: Vec<f64>,
-    arrivals: Vec<Arrival>,
-    /// Events before it are no longer needed.
-    head: usize,
-    /// Events from `head` to here are in order, and none after it is earlier than `unsorted_from`.
-    sorted: usize,
-    unsorted_from: Millis,
-}
-
-impl Default for Series {
-    fn default() -> Self {
-        Self {
-            times: Vec::new(),
-            rows: Vec::new(),
-            arrivals: Vec::new(),
-            head: 0,
-            sorted: 0,
-            unsorted_from: NEVER,
-        }
-    }
-}
 
 /// Per-key event buffers of one partition.
 #[derive(Debug)]
@@ -45,6 +23,8 @@ pub(crate) struct Buffer {
     keys: Keys,
     series: Vec<Series>,
     events: usize,
+    /// Bytes that the columns of all keys hold.
+    held: usize,
     /// Whether the key asked for last had no id before.
     new_key: bool,
 }
@@ -52,7 +32,7 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// A buffer for events of `width` fields.
     pub(crate) fn new(width: usize) -> Self {
-        Self { width, keys: Keys::default(), series: Vec::new(), events: 0, new_key: false }
+        Self { width, keys: Keys::default(), series: Vec::new(), events: 0, held: 0, new_key: false }
     }
 
     /// The id of a key.
@@ -61,7 +41,8 @@ impl Buffer {
         let (id, new) = self.keys.id(key);
         self.new_key = new;
         if id as usize >= self.series.len() {
-            self.series.resize_with(id as usize + 1, Series::default);
+            grow(&mut self.series);
+            self.series.push(Series::default());
         }
         id
     }
@@ -91,15 +72,31 @@ impl Buffer {
         self.keys.len()
     }
 
+    /// The key with the most events, and how many they are.
+    pub(crate) fn largest_key(&self) -> Option<(Key, usize)> {
+        let sizes = self.series.iter().map(|series| series.times.len() - series.head).zip(0..);
+        sizes.max().filter(|(size, _)| *size > 0).map(|(size, key)| (self.name(key), size))
+    }
+
+    /// Bytes of memory held, for events and for keys.
+    pub(crate) fn held(&self) -> usize {
+        self.held + self.series.capacity() * size_of::<Series>() + self.keys.held()
+    }
+
     /// Bytes of one event, of what a window of it will carry.
     pub(crate) fn event_bytes(&self) -> usize {
         (self.width + 1) * 8
     }
 
-    /// Stores one event. `arrival` grows with every call.
+    /// Stores one event; returns how many of its key are stored. `arrival` grows with every call.
     #[inline]
-    pub(crate) fn append(&mut self, key: KeyId, time: Millis, row: &[f64], arrival: Arrival) {
+    pub(crate) fn append(&mut self, key: KeyId, time: Millis, row: &[f64], arrival: Arrival) -> usize {
         let series = &mut self.series[key as usize];
+        if series.times.len() == series.times.capacity() {
+            let before = series.held();
+            series.make_room(self.width);
+            self.held += series.held() - before;
+        }
         let len = series.times.len();
         if series.sorted == len && (len == series.head || series.times[len - 1] <= time) {
             series.sorted += 1;
@@ -110,6 +107,14 @@ impl Buffer {
         series.rows.extend_from_slice(row);
         series.arrivals.push(arrival);
         self.events += 1;
+        len + 1 - series.head
+    }
+
+    /// Number of events of `key` at or after `time`, where no unsorted one is before it.
+    pub(crate) fn count_from(&self, key: KeyId, time: Millis) -> usize {
+        let series = &self.series[key as usize];
+        let in_order = &series.times[series.head..series.sorted];
+        series.times.len() - series.head - before_from_front(in_order, time)
     }
 
     /// Number of events of `key` in `[start, end)`.
@@ -166,28 +171,27 @@ impl Buffer {
         let keep = series.head + before_from_front(&series.times[series.head..series.sorted], time);
         self.events -= keep - series.head;
         series.head = keep;
-        let len = series.times.len();
-        // Moving the rest down costs at most as much as appending it did, once half of the buffer is given up.
-        if series.head * 2 >= len {
-            series.times.drain(..series.head);
-            series.rows.drain(..series.head * self.width);
-            series.arrivals.drain(..series.head);
-            series.sorted -= series.head;
-            series.head = 0;
-            let left = series.times.len();
-            if series.times.capacity() > 64 && series.times.capacity() > left * 4 {
-                series.times.shrink_to(left * 2);
-                series.rows.shrink_to(left * 2 * self.width);
-                series.arrivals.shrink_to(left * 2);
-            }
-        }
+        let before = series.held();
+        series.shrink(self.width);
+        self.held -= before - series.held();
         series.times.len() == series.head
     }
 
     /// Forgets a key without events.
     pub(crate) fn forget(&mut self, key: KeyId) {
-        self.series[key as usize] = Series::default();
+        let series = std::mem::take(&mut self.series[key as usize]);
+        self.held -= series.held();
         self.keys.forget(key);
+    }
+
+    /// Gives the live keys ids without gaps where most ids are of no key, so that what stands empty can be given back.
+    /// Returns the new id of each old one; `NO_KEY` for those of no key.
+    pub(crate) fn renumber(&mut self) -> Option<Vec<KeyId>> {
+        let ids = self.keys.renumber()?;
+        let mut series = std::mem::take(&mut self.series).into_iter();
+        self.series.reserve_exact(self.keys.len());
+        self.series.extend(ids.iter().filter_map(|id| series.next().filter(|_| *id != NO_KEY)));
+        Some(ids)
     }
 
     fn range(&mut self, key: KeyId, start: Millis, end: Millis) -> (usize, usize) {
@@ -238,48 +242,6 @@ impl Columns<'_> {
     }
 }
 
-/// How many of `times` are before `time`, where they are few: the search begins in front.
-fn before_from_front(times: &[Millis], time: Millis) -> usize {
-    let mut bound = 1;
-    while bound <= times.len() && times[bound - 1] < time {
-        bound *= 2;
-    }
-    let (from, to) = (bound / 2, bound.min(times.len()));
-    from + times[from..to].partition_point(|t| *t < time)
-}
-
-/// The same, where few are not: the search begins at the back.
-fn before_from_back(times: &[Millis], time: Millis) -> usize {
-    let len = times.len();
-    let mut bound = 1;
-    while bound <= len && times[len - bound] >= time {
-        bound *= 2;
-    }
-    let (from, to) = (len - bound.min(len), len - bound / 2);
-    from + times[from..to].partition_point(|t| *t < time)
-}
-
-/// Brings the unsorted tail into place: stable, so that equal times stay in order of arrival.
-fn sort(series: &mut Series, width: usize) {
-    let ordered = &series.times[series.head..series.sorted];
-    let from = series.head + ordered.partition_point(|t| *t <= series.unsorted_from);
-    let times = &series.times[from..];
-    let mut order: Vec<usize> = (0..times.len()).collect();
-    order.sort_by_key(|i| times[*i]);
-    let sorted_times: Vec<Millis> = order.iter().map(|i| times[*i]).collect();
-    let arrivals: Vec<Arrival> = order.iter().map(|i| series.arrivals[from + i]).collect();
-    let rows: Vec<f64> = order
-        .iter()
-        .flat_map(|i| &series.rows[(from + i) * width..(from + i + 1) * width])
-        .copied()
-        .collect();
-    series.times[from..].copy_from_slice(&sorted_times);
-    series.arrivals[from..].copy_from_slice(&arrivals);
-    series.rows[from * width..].copy_from_slice(&rows);
-    series.sorted = series.times.len();
-    series.unsorted_from = NEVER;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +288,33 @@ mod tests {
         assert!(buffer.trim(key, 10_000));
         buffer.forget(key);
         assert_eq!((buffer.keys(), buffer.key(b"other")), (0, key));
+    }
+
+    #[test]
+    fn what_is_counted_as_held_is_what_the_columns_hold() {
+        let mut buffer = Buffer::new(2);
+        let mut names = std::collections::BTreeSet::new();
+        let (mut seed, mut forgotten) = (7_u64, 0);
+        for step in 0..40_000_u32 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let name = ((seed >> 33) % if step / 5_000 % 2 == 0 { 300 } else { 5 }).to_string();
+            let key = buffer.key(name.as_bytes());
+            names.insert(name.clone());
+            let time = i64::from(step) - (seed >> 60) as i64;
+            buffer.append(key, time, &[0.0, 1.0], step);
+            if seed.is_multiple_of(3) && buffer.trim(key, time + 20 - (seed >> 50) as i64 % 4_000) {
+                buffer.forget(key);
+                names.remove(&name);
+                forgotten += 1;
+            }
+            if step % 500 == 0 {
+                buffer.renumber();
+                let columns: usize = buffer.series.iter().map(Series::held).sum();
+                let keys: usize = names.iter().map(|name| name.len() + 16).sum();
+                assert_eq!((buffer.held, buffer.keys.name_bytes()), (columns, keys), "step {step}");
+            }
+        }
+        assert!(forgotten > 50, "only {forgotten} keys were forgotten");
     }
 
     #[test]

@@ -3,10 +3,12 @@
 
 mod assigner;
 mod buffer;
+mod held;
 mod history;
 mod keys;
 mod model;
 mod ring;
+mod series;
 
 use std::collections::VecDeque;
 
@@ -18,8 +20,10 @@ pub(crate) use model::Closed;
 
 use crate::config::ModelConfig;
 use crate::fault::{self, Mutant};
+use crate::limits::watched_from;
+use crate::record::Key;
 use crate::time::{BEFORE_ALL, Millis, NEVER};
-use buffer::Range;
+use buffer::{NO_KEY, Range};
 use history::History;
 use model::ModelWindows;
 
@@ -42,6 +46,13 @@ pub(crate) struct ClosedNow {
     pub(crate) events: usize,
 }
 
+/// The key with the most events that open windows need, out of those that have come near their limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fullest {
+    pub(crate) key: Key,
+    pub(crate) events: usize,
+}
+
 /// The windows of all models of a source on one of its partitions.
 #[derive(Debug)]
 pub(crate) struct PartitionWindows {
@@ -57,6 +68,9 @@ pub(crate) struct PartitionWindows {
     /// of another key pins.
     pinned: VecDeque<KeyId>,
     firing: Vec<KeyId>,
+    /// A key with so many events is looked at closely.
+    watched_from: usize,
+    fullest: Option<Fullest>,
 }
 
 impl PartitionWindows {
@@ -78,6 +92,8 @@ impl PartitionWindows {
                 .collect(),
             pinned: VecDeque::new(),
             firing: Vec::new(),
+            watched_from: usize::MAX,
+            fullest: None,
         };
         state.set_clock(clock);
         state
@@ -91,9 +107,40 @@ impl PartitionWindows {
         self.models[model].floor()
     }
 
-    /// Events and keys that are live.
-    pub(crate) fn live(&self) -> (usize, usize) {
-        (self.buffer.events(), self.buffer.keys())
+    /// Events in memory.
+    pub(crate) fn events(&self) -> usize {
+        self.buffer.events()
+    }
+
+    /// Keys with an event that an open window needs. Those of a model whose windows reach back less are among those of
+    /// one whose windows reach back more.
+    pub(crate) fn open_keys(&self) -> usize {
+        self.models.iter().map(|model| model.ring.armed()).max().unwrap_or(0)
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn held(&self) -> usize {
+        let rings: usize = self.models.iter().map(|model| model.ring.held()).sum();
+        self.buffer.held() + rings + (self.pinned.capacity() + self.firing.capacity()) * size_of::<KeyId>()
+    }
+
+    /// From now on, keys that come near `limit` events are watched.
+    pub(crate) fn watch_keys(&mut self, limit: usize) {
+        self.watched_from = watched_from(limit);
+    }
+
+    /// The fullest of the keys that have come near their limit since it was last cleared.
+    pub(crate) fn fullest(&self) -> Option<&Fullest> {
+        self.fullest.as_ref()
+    }
+
+    pub(crate) fn clear_fullest(&mut self) {
+        self.fullest = None;
+    }
+
+    /// The key with the most events in memory, and how many; looks at all keys.
+    pub(crate) fn largest_key(&self) -> Option<(Key, usize)> {
+        self.buffer.largest_key()
     }
 
     /// Closed windows of `model` that wait to be gathered.
@@ -142,6 +189,21 @@ impl PartitionWindows {
                 self.release(key, keep);
             }
         }
+        self.renumber();
+    }
+
+    /// Gives back what a burst of keys has left behind.
+    fn renumber(&mut self) {
+        let Some(ids) = self.buffer.renumber() else { return };
+        for model in &mut self.models {
+            model.ring.renumber(&ids, self.buffer.keys());
+            for closed in &mut model.ready {
+                closed.range.key = ids[closed.range.key as usize];
+            }
+            model.ready.shrink_to(model.ready.len() * 2);
+        }
+        self.pinned = self.pinned.iter().map(|key| ids[*key as usize]).filter(|key| *key != NO_KEY).collect();
+        self.firing = Vec::new();
     }
 
     /// Takes one event in: into its open windows, then the clock moves and windows close.
@@ -156,7 +218,7 @@ impl PartitionWindows {
         missed: &mut Vec<Missed>,
     ) -> ClosedNow {
         let key = self.buffer.key(key);
-        let mut open = false;
+        let (mut open, mut stored) = (false, 0);
         for (index, model) in self.models.iter_mut().enumerate() {
             let placement = model.place(key, time);
             open |= placement.open;
@@ -166,14 +228,33 @@ impl PartitionWindows {
             }
         }
         if open {
-            self.buffer.append(key, time, row, self.arrivals);
+            stored = self.buffer.append(key, time, row, self.arrivals);
             self.arrivals = self.arrivals.wrapping_add(1);
             self.history.stored(time, offset);
             self.latest = self.latest.max(time);
         } else if self.buffer.trim(key, BEFORE_ALL) && !self.armed(key) {
             self.buffer.forget(key);
         }
-        if time > self.clock { self.advance(time) } else { ClosedNow::default() }
+        let closed = if time > self.clock { self.advance(time) } else { ClosedNow::default() };
+        if stored >= self.watched_from {
+            self.weigh(key);
+        }
+        closed
+    }
+
+    /// Counts the events of a key that open windows need: those that wait for a model alone do not count.
+    #[cold]
+    fn weigh(&mut self, key: KeyId) {
+        // The last window that holds an event brings it into order when it closes, so the unsorted ones are all needed.
+        let events = self.buffer.count_from(key, self.open_from());
+        if events >= self.watched_from && self.fullest.as_ref().is_none_or(|full| full.events < events) {
+            self.fullest = Some(Fullest { key: self.buffer.name(key), events });
+        }
+    }
+
+    /// Events from here on are needed by an open window.
+    fn open_from(&self) -> Millis {
+        self.models.iter().map(ModelWindows::open_from).min().unwrap_or(NEVER)
     }
 
     /// Lets the clock rise, and closes what ends by it.

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::buffer::KeyId;
+use super::buffer::{KeyId, NO_KEY};
+use super::held::grow;
 use crate::time::{Millis, NEVER};
 
 /// Slots kept in the ring; ends further ahead wait in an ordered map.
@@ -23,6 +24,8 @@ pub(super) struct Ring {
     /// The nearest end that has a slot with keys, stale ones included.
     next: Millis,
     armed: usize,
+    /// Bytes that the keys in all slots take.
+    held: usize,
 }
 
 impl Ring {
@@ -35,6 +38,7 @@ impl Ring {
             waiting: Vec::new(),
             next: NEVER,
             armed: 0,
+            held: 0,
         }
     }
 
@@ -57,8 +61,9 @@ impl Ring {
     /// Makes `key` wait for `end`, which is nearer than what it waited for.
     pub(super) fn arm(&mut self, key: KeyId, end: Millis) {
         let index = key as usize;
-        if index >= self.waiting.len() {
-            self.waiting.resize(index + 1, NEVER);
+        while index >= self.waiting.len() {
+            grow(&mut self.waiting);
+            self.waiting.push(NEVER);
         }
         if self.waiting[index] == NEVER {
             self.armed += 1;
@@ -75,14 +80,14 @@ impl Ring {
         }
         let ahead = end - self.base;
         if ahead < 0 || ahead / self.hop >= SLOTS as i64 {
-            self.far.entry(end).or_default().push(key);
+            self.held += push(self.far.entry(end).or_default(), key);
             return;
         }
         let slot = (ahead / self.hop) as usize;
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, Vec::new);
         }
-        self.slots[slot].push(key);
+        self.held += push(&mut self.slots[slot], key);
     }
 
     /// Takes the keys of the nearest end out: those that really wait for it. The keys are no longer armed.
@@ -90,9 +95,12 @@ impl Ring {
         let end = self.next;
         keys.clear();
         if let Some(slot) = self.slot_of(end) {
-            keys.append(&mut self.slots[slot]);
+            let mut waiting = std::mem::take(&mut self.slots[slot]);
+            self.held -= bytes(&waiting);
+            keys.append(&mut waiting);
         }
         if let Some(mut waiting) = self.far.remove(&end) {
+            self.held -= bytes(&waiting);
             keys.append(&mut waiting);
         }
         keys.retain(|key| {
@@ -104,6 +112,42 @@ impl Ring {
             fires
         });
         self.armed -= keys.len();
+        self.pass_empty_slots();
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn held(&self) -> usize {
+        self.held
+            + self.waiting.capacity() * size_of::<Millis>()
+            + self.slots.capacity() * size_of::<Vec<KeyId>>()
+            + self.far.len() * size_of::<(Millis, Vec<KeyId>)>()
+    }
+
+    /// Takes new ids for the keys, of which there are `live`.
+    pub(super) fn renumber(&mut self, ids: &[KeyId], live: usize) {
+        let old = std::mem::take(&mut self.waiting);
+        let take = |end: Millis, slot: &mut Vec<KeyId>| {
+            slot.retain(|key| old[*key as usize] == end);
+            for key in slot.iter_mut() {
+                *key = ids[*key as usize];
+            }
+            slot.shrink_to_fit();
+            bytes(slot)
+        };
+        let (base, hop) = (self.base, self.hop);
+        let near: usize = self.slots.iter_mut().zip(0..).map(|(slot, n)| take(base + n * hop, slot)).sum();
+        let far: usize = self.far.iter_mut().map(|(end, slot)| take(*end, slot)).sum();
+        self.far.retain(|_, slot| !slot.is_empty());
+        self.held = near + far;
+        self.waiting = vec![NEVER; live];
+        for (end, id) in old.into_iter().zip(ids).filter(|(_, id)| **id != NO_KEY) {
+            self.waiting[*id as usize] = end;
+        }
+        self.pass_empty_slots();
+    }
+
+    /// Moves the base to the first slot with keys, and finds the nearest end.
+    fn pass_empty_slots(&mut self) {
         while self.slots.front().is_some_and(Vec::is_empty) {
             self.slots.pop_front();
             self.base += self.hop;
@@ -119,6 +163,17 @@ impl Ring {
         let slot = ((end - self.base) / self.hop) as usize;
         (slot < self.slots.len()).then_some(slot)
     }
+}
+
+/// Adds a key to a slot; returns by how much the slot has grown.
+fn push(slot: &mut Vec<KeyId>, key: KeyId) -> usize {
+    let before = bytes(slot);
+    slot.push(key);
+    bytes(slot) - before
+}
+
+fn bytes(slot: &Vec<KeyId>) -> usize {
+    slot.capacity() * size_of::<KeyId>()
 }
 
 #[cfg(test)]
@@ -155,6 +210,42 @@ mod tests {
         ring.arm(3, 50);
         assert_eq!(fire(&mut ring), (50, vec![3]));
         assert_eq!(ring.armed(), 0);
+    }
+
+    #[test]
+    fn new_ids_change_neither_when_keys_fire_nor_what_is_counted_as_held() {
+        let mut ring = Ring::new(10);
+        for key in 0..500 {
+            ring.arm(key, if key % 7 == 0 { 1_000_000 } else { 100 + i64::from(key % 13) * 10 });
+        }
+        ring.arm(14, 50);
+        while ring.next() <= 180 {
+            let at = ring.next();
+            ring.fire(&mut Vec::new());
+            if at == 150 {
+                ring.arm(3, 200);
+            }
+        }
+        let alive = |key: &KeyId| ring.waiting(*key) != NEVER;
+        let left: Vec<KeyId> = (0..500).filter(alive).collect();
+        let mut ids = vec![NO_KEY; 500];
+        for (new, old) in left.iter().enumerate() {
+            ids[*old as usize] = new as KeyId;
+        }
+        let armed = ring.armed();
+        let mut twin: Vec<(Millis, KeyId)> = left.iter().map(|old| (ring.waiting(*old), *old)).collect();
+        ring.renumber(&ids, left.len());
+        assert_eq!((ring.armed(), ring.waiting.len()), (armed, left.len()));
+        let slots = ring.slots.iter().chain(ring.far.values());
+        assert_eq!(ring.held, slots.map(bytes).sum::<usize>());
+        let mut fired = Vec::new();
+        while ring.next() != NEVER {
+            let (end, keys) = fire(&mut ring);
+            fired.extend(keys.into_iter().map(|key| (end, left[key as usize])));
+        }
+        twin.sort_unstable();
+        assert_eq!(fired, twin);
+        assert_eq!((ring.held, ring.armed()), (0, 0));
     }
 
     #[test]

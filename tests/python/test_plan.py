@@ -34,6 +34,9 @@ def test_an_app_becomes_exactly_this() -> None:
         "late_topic": "activity.late",
         "drain_timeout_ms": 20_000,
         "max_inflight_bytes": 268_435_456,
+        "max_state_bytes": None,
+        "max_keys": None,
+        "max_events_per_key": None,
         "sources": [
             {
                 "topic": "watch.readings",

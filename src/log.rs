@@ -1,12 +1,16 @@
 //! Log lines on their way to the user: a bounded channel that never blocks the data path. The main thread hands
 //! them to Python's logging; what does not fit is counted and said later.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 const CAPACITY: usize = 1024;
+/// How often lines of one kind are let through.
+const SELDOM: Duration = Duration::from_secs(10);
 
 /// How serious a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,8 @@ pub struct Line {
 pub struct Log {
     lines: Sender<Line>,
     dropped: Arc<AtomicU64>,
+    /// By kind: when a line was let through last, and how many have been held back since.
+    kinds: Arc<Mutex<HashMap<String, (Instant, u64)>>>,
 }
 
 /// The reading end.
@@ -50,7 +56,10 @@ pub struct LogReader {
 pub fn channel() -> (Log, LogReader) {
     let (sender, receiver) = bounded(CAPACITY);
     let dropped = Arc::new(AtomicU64::new(0));
-    (Log { lines: sender, dropped: dropped.clone() }, LogReader { lines: receiver, dropped })
+    (
+        Log { lines: sender, dropped: dropped.clone(), kinds: Arc::default() },
+        LogReader { lines: receiver, dropped },
+    )
 }
 
 impl Log {
@@ -58,6 +67,30 @@ impl Log {
     pub fn say(&self, level: Level, part: &'static str, text: impl Into<String>) {
         if self.lines.try_send(Line { level, part, text: text.into() }).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says something of a kind that may come by the thousand: every ten seconds one line of it, which counts the rest.
+    pub fn seldom(&self, level: Level, part: &'static str, kind: &str, text: &str) {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = match kinds.get_mut(kind) {
+            Some((last, held)) if last.elapsed() < SELDOM => {
+                *held += 1;
+                return;
+            }
+            Some((last, held)) => {
+                *last = Instant::now();
+                std::mem::take(held)
+            }
+            None => {
+                kinds.insert(kind.to_owned(), (Instant::now(), 0));
+                0
+            }
+        };
+        drop(kinds);
+        match held {
+            0 => self.say(level, part, text),
+            held => self.say(level, part, format!("{text} ({held} more like it since the last line)")),
         }
     }
 
@@ -83,5 +116,21 @@ impl LogReader {
             lines.push(Line { level: Level::Warning, part: "log", text });
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_kind_are_let_through_seldom_and_others_at_once() {
+        let (log, reader) = channel();
+        for n in 0..1000 {
+            log.seldom(Level::Warning, "kafka", "FAIL", &format!("away {n}"));
+        }
+        log.seldom(Level::Warning, "kafka", "OTHER", "else");
+        let texts: Vec<_> = reader.drain().into_iter().map(|line| line.text).collect();
+        assert_eq!(texts, ["away 0", "else"]);
     }
 }

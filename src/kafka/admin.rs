@@ -83,7 +83,7 @@ struct Admin<'a> {
 /// Looks at the topics of an app, makes those of ours that are missing, and refuses what cannot work.
 pub fn prepare(plan: &Plan, log: &Log) -> Result<Topics> {
     let settings = Settings::new(plan, 0);
-    let context = || Plain { log: log.clone() };
+    let context = || Plain::new(log.clone());
     let made = |error| failed("a Kafka client could not be made", &error);
     let mut admin = Admin {
         plan,

@@ -125,7 +125,7 @@ impl TopicReader {
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "20");
         let consumer: BaseConsumer<Plain> = config
-            .create_with_context(Plain { log })
+            .create_with_context(Plain::new(log))
             .map_err(|error| failed("the reader could not be made", &error))?;
         let what = format!("topic {topic:?} could not be read");
         let metadata =

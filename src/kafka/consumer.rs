@@ -69,7 +69,7 @@ impl KafkaSource {
             .map_err(|error| failed("the sources could not be subscribed to", &error))?;
         let asker = settings
             .asker()
-            .create_with_context(Plain { log: shared.log.clone() })
+            .create_with_context(Plain::new(shared.log.clone()))
             .map_err(|error| failed("a Kafka client could not be made", &error))?;
         Ok(Self {
             asker,

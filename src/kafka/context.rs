@@ -16,7 +16,22 @@ use crate::log::{Level, Log};
 
 /// A client that only talks.
 pub(super) struct Plain {
-    pub(super) log: Log,
+    log: Log,
+    /// Whether no broker could be reached when it was last heard of.
+    away: AtomicBool,
+}
+
+impl Plain {
+    pub(super) fn new(log: Log) -> Self {
+        Self { log, away: AtomicBool::new(false) }
+    }
+
+    /// A broker has answered.
+    pub(super) fn answered(&self) {
+        if self.away.swap(false, Ordering::Relaxed) {
+            self.log.seldom(Level::Info, "kafka", "back", "a broker can be reached again: going on");
+        }
+    }
 }
 
 impl ClientContext for Plain {
@@ -25,7 +40,15 @@ impl ClientContext for Plain {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.log.warning("kafka", format!("{}: {reason}", super::error::text(&error)));
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.away.store(true, Ordering::Relaxed);
+            let text = format!("no broker can be reached: waiting, and going on when one is back ({reason})");
+            self.log.seldom(Level::Warning, "kafka", "away", &text);
+            return;
+        }
+        let text = super::error::text(&error);
+        self.log.seldom(Level::Warning, "kafka", &text, &format!("{text}: {reason}"));
     }
 }
 
@@ -41,7 +64,7 @@ fn log(to: &Log, level: RDKafkaLogLevel, fac: &str, message: &str) {
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => Level::Info,
         RDKafkaLogLevel::Debug => Level::Debug,
     };
-    to.say(level, "kafka", format!("{fac}: {message}"));
+    to.seldom(level, "kafka", fac, &format!("{fac}: {message}"));
 }
 
 /// A rebalance that has been announced and waits to be answered.
@@ -61,7 +84,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(log: Log) -> Self {
-        Self { plain: Plain { log }, announced: Mutex::default(), closing: AtomicBool::new(false) }
+        Self { plain: Plain::new(log), announced: Mutex::default(), closing: AtomicBool::new(false) }
     }
 
     /// The oldest rebalance that has not been answered.
@@ -113,7 +136,12 @@ pub(super) struct Deliveries {
 
 impl Deliveries {
     pub(super) fn new(log: Log) -> Self {
-        Self { plain: Plain { log }, failed: Mutex::default() }
+        Self { plain: Plain::new(log), failed: Mutex::default() }
+    }
+
+    /// A broker has answered.
+    pub(super) fn answered(&self) {
+        self.plain.answered();
     }
 
     /// The topic and the error of the first delivery that failed since the last call.

@@ -114,7 +114,7 @@ fn produced(
     group: &str,
 ) -> std::result::Result<Option<String>, KafkaError> {
     let reader: BaseConsumer<Plain> =
-        settings.reader(partitions.max(1) as usize).create_with_context(Plain { log: log.clone() })?;
+        settings.reader(partitions.max(1) as usize).create_with_context(Plain::new(log.clone()))?;
     let mut wanted = TopicPartitionList::new();
     let mut ends = Vec::new();
     for partition in 0..partitions {

@@ -69,8 +69,10 @@ impl KafkaSink {
 
     /// A new producer in place of one whose last call has an unknown outcome: it is never used again.
     pub(super) fn replace(&mut self) -> Result<Outcome> {
-        self.producer = make(&self.settings, &self.plan, &self.topics, &self.log)?;
+        let new = make(&self.settings, &self.plan, &self.topics, &self.log)?;
+        let given_up = std::mem::replace(&mut self.producer, new);
         self.initialise()?;
+        given_up.context().answered();
         Ok(Outcome::Unknown)
     }
 
@@ -302,10 +304,14 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn commit(&mut self, transaction: &Transaction) -> Result<Outcome> {
         let Some(group) = self.group.get().cloned() else { return Ok(Outcome::Aborted) };
-        match self.plan.guarantee {
+        let outcome = match self.plan.guarantee {
             Guarantee::ExactlyOnce => self.exactly_once(transaction, &group),
             Guarantee::AtLeastOnce => self.at_least_once(transaction, &group),
+        };
+        if matches!(outcome, Ok(Outcome::Committed)) {
+            self.producer.context().answered();
         }
+        outcome
     }
 }
 

@@ -27,10 +27,11 @@ pub struct KafkaReplay {
 
 impl KafkaReplay {
     pub(super) fn new(settings: &Settings, log: &Log) -> Result<Self> {
-        let consumer: BaseConsumer<Plain> = settings
-            .reader(1)
-            .create_with_context(Plain { log: log.clone() })
-            .map_err(|error| failed("the reader for replays could not be made", &error))?;
+        let consumer: BaseConsumer<Plain> =
+            settings
+                .reader(1)
+                .create_with_context(Plain::new(log.clone()))
+                .map_err(|error| failed("the reader for replays could not be made", &error))?;
         let consumer = Arc::new(consumer);
         Ok(Self { queue: BatchQueue::new(consumer.clone()), consumer })
     }

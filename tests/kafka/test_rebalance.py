@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -22,11 +23,27 @@ def produced(worker: Worker) -> int:
     return sum(counts["windows_produced"] for counts in models.values())
 
 
+def partitions(worker: Worker) -> list[str]:
+    """The partitions that a member has."""
+    (source,) = worker.metrics.get("sources", {"": {"partitions": {}}}).values()
+    return list(source["partitions"])
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
-def test_members_that_come_and_go_change_no_window(new_job: NewJob, guarantee: Guarantee) -> None:
+@pytest.mark.parametrize(
+    ("guarantee", "strategy"),
+    [
+        ("exactly_once", "cooperative-sticky"),
+        ("at_least_once", "cooperative-sticky"),
+        ("exactly_once", "range"),
+    ],
+)
+def test_members_that_come_and_go_change_no_window(
+    new_job: NewJob, guarantee: Guarantee, strategy: str
+) -> None:
     model = Model("m", 10_000, 1_000, grace=2_000, options={"max_batch": 32})
-    job = new_job(model, guarantee=guarantee, delay=0.01)
+    settings = {"kafka": {"partition.assignment.strategy": strategy}}
+    job = new_job(model, guarantee=guarantee, settings=settings, delay=0.01)
     pieces = chunks(load(18_000, span=150_000), 180)
     written = 0
 
@@ -55,4 +72,43 @@ def test_members_that_come_and_go_change_no_window(new_job: NewJob, guarantee: G
     second.send(signal.SIGINT)
     second.finish()
 
+    assert_outputs(job, job.expected())
+
+
+def test_a_model_slower_than_the_poll_interval_does_not_cost_the_membership(new_job: NewJob) -> None:
+    model = Model("m", 10_000, 1_000, grace=2_000)
+    job = new_job(model, settings={"kafka": {"max.poll.interval.ms": 6_000}}, delay=9.0)
+    job.kafka.produce(job.source.topic, load(200, span=20_000))
+    worker = job.start()
+    worker.until(lambda: job.progress() == 200, "the commit of what the model was slow with")
+    assert worker.metrics["rebalances"] == 1
+    worker.send(signal.SIGTERM)
+    worker.finish()
+    assert_outputs(job, job.expected())
+
+
+def test_a_static_member_that_is_restarted_costs_the_others_no_rebalance(new_job: NewJob) -> None:
+    model = Model("m", 10_000, 1_000, grace=2_000)
+    job = new_job(model)
+    members = [
+        replace(job, settings={"kafka": {"group.instance.id": f"member-{n}", "session.timeout.ms": 30_000}})
+        for n in (1, 2)
+    ]
+    pieces = chunks(load(6_000, span=60_000), 3)
+    job.kafka.produce(job.source.topic, pieces[0])
+    first, second = [member.start() for member in members]
+    second.until(lambda: len(partitions(first)) == len(partitions(second)) == 2, "two partitions each")
+    before = first.metrics["rebalances"]
+
+    second.send(signal.SIGTERM)
+    second.finish()
+    job.kafka.produce(job.source.topic, pieces[1])
+    second = members[1].start()
+    job.kafka.produce(job.source.topic, pieces[2])
+    second.until(lambda: job.progress() == 6_000, "the end of the source")
+
+    assert first.metrics["rebalances"] == before
+    for worker in (first, second):
+        worker.send(signal.SIGTERM)
+        worker.finish()
     assert_outputs(job, job.expected())

@@ -131,6 +131,10 @@ impl<K: Sink> SinkStage<K> {
                 self.aborted = Some(transaction);
                 Ok(false)
             }
+            Outcome::NotYet => {
+                self.aborted = Some(transaction);
+                Ok(false)
+            }
         }
     }
 

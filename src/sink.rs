@@ -14,6 +14,8 @@ pub enum Outcome {
     Committed,
     /// It was aborted and may be tried again.
     Aborted,
+    /// It was not begun, and is to be tried again: the member is joining its group.
+    NotYet,
     /// Nobody can tell: what is committed must be read again, and all state with it.
     Unknown,
 }

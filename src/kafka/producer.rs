@@ -20,7 +20,7 @@ use crate::control::Control;
 use crate::epoch::{Part, Transaction};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::record::{Headers, OutRecord, Stream};
 use crate::shared::Shared;
 use crate::sink::{Outcome, Sink};
@@ -258,7 +258,8 @@ impl KafkaSink {
     }
 
     fn not_yet(&self, what: &str, error: &KafkaError) -> Outcome {
-        self.log.info("sink", format!("{what} yet, trying again: {}", text(error)));
+        let text = format!("{what} yet, trying again: {}", text(error));
+        self.log.seldom(Level::Info, "sink", what, &text);
         Outcome::Aborted
     }
 

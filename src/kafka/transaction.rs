@@ -14,6 +14,7 @@ use super::producer::{CALL, KafkaSink};
 use crate::epoch::Transaction;
 use crate::error::{Error, Result};
 use crate::fault::{self, Mutant, Point};
+use crate::log::Level;
 use crate::sink::Outcome;
 
 impl KafkaSink {
@@ -24,6 +25,9 @@ impl KafkaSink {
     ) -> Result<Outcome> {
         if fault::is(Mutant::CommitBeforeProduce) {
             let _ = group.commit(&Self::offsets(transaction)?, CommitMode::Sync);
+        }
+        if !is_member(group) {
+            return Ok(Outcome::NotYet);
         }
         fault::at(Point::BeforeProduce);
         if let Err(error) = self.producer.begin_transaction() {
@@ -113,7 +117,8 @@ impl KafkaSink {
 
     /// Aborts the transaction, delivery reports served first.
     fn abort(&mut self, why: &str) -> Result<Outcome> {
-        self.log.info("sink", format!("transaction aborted, to be tried again: {why}"));
+        let text = format!("transaction aborted, to be tried again: {why}");
+        self.log.seldom(Level::Info, "sink", "aborted", &text);
         let until = Instant::now() + CALL;
         while self.producer.in_flight_count() > 0 && Instant::now() < until && !self.control.aborting() {
             self.serve();

@@ -8,6 +8,7 @@
 //! passed in. `kafka` is the only place that names rdkafka, `python` the only one that names pyo3 and numpy.
 
 pub mod batch;
+pub mod check;
 pub mod commit;
 pub mod config;
 pub mod control;

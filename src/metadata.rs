@@ -148,8 +148,8 @@ impl Metadata {
         serde_json::from_str(text).ok().filter(|metadata: &Self| metadata.version == VERSION)
     }
 
-    /// Refuses a plan whose metadata could outgrow what a broker takes.
-    pub fn check_size(plan: &Plan) -> Result<()> {
+    /// Refuses a plan whose metadata could outgrow what a broker takes: `most` characters.
+    pub fn check_size(plan: &Plan, most: usize) -> Result<()> {
         for source in 0..plan.sources.len() {
             let mut largest = Self::of(plan, source, Some("x".repeat(22)), i32::MAX);
             largest.replay_from = i64::MAX;
@@ -160,9 +160,9 @@ impl Metadata {
                 model.floor = FloorText::At(-MAX_TIME);
             }
             let chars = largest.encode().len();
-            if chars > MAX_CHARS {
+            if chars > most {
                 return Err(Error::config(format!(
-                    "{} models on topic {:?} need up to {chars} characters of offset metadata; brokers take {MAX_CHARS}. \
+                    "{} models on topic {:?} need up to {chars} characters of offset metadata; brokers take {most}. \
                      Use shorter model names, or split the models over two apps",
                     largest.models.len(),
                     plan.sources[source].topic

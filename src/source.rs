@@ -41,6 +41,8 @@ pub enum Change {
 pub struct Position {
     /// The client's position, which counts control markers; none where it has none yet.
     pub position: Option<i64>,
+    /// The cached oldest offset; none where no fetch has told it yet.
+    pub low: Option<i64>,
     /// The cached high watermark; none where no fetch has told it yet.
     pub end: Option<i64>,
 }

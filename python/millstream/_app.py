@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
-from millstream import _check, _model, _plan, _settings, _testing
+from millstream import _check, _core, _model, _plan, _settings, _testing
 from millstream._core import Engine
 from millstream._durations import Duration
 from millstream._hooks import ModelHooks
@@ -265,6 +265,17 @@ class App:
         _check.flag("App.run() adopt", adopt)
         with self._running() as engine, stop_on_signals(engine):
             engine.run(until_end=until == "end", drain=drain, adopt=adopt, tick=tick)
+
+    def _check(self) -> list[tuple[str, str, str, str]]:
+        return _core.check(json.dumps(self._plan()))
+
+    def _reset_moves(
+        self, kind: str, value: int, topic: str | None, partition: int | None
+    ) -> list[tuple[str, int, int | None, int, int, int]]:
+        return _core.reset_moves(json.dumps(self._plan()), kind, value, topic, partition)
+
+    def _reset(self, kind: str, moves: list[tuple[str, int, int | None, int, int, int]]) -> None:
+        _core.reset(json.dumps(self._plan()), kind, moves)
 
     def _plan(self) -> dict[str, Any]:
         return _plan.build(self._settings, self._models)

@@ -17,7 +17,10 @@ __all__ = [
     "Window",
     "WindowBatch",
     "__version__",
+    "check",
     "features",
+    "reset",
+    "reset_moves",
 ]
 
 __version__: str
@@ -27,6 +30,8 @@ _Headers: TypeAlias = list[tuple[str, bytes]]
 _Item: TypeAlias = tuple[str, int, bytes | None, bytes | None, int | None, _Headers] | tuple[str, int]
 # (partition, offset, key, value, timestamp in ms, headers)
 _OutRecord: TypeAlias = tuple[int, int, bytes | None, bytes | None, int, _Headers]
+# (topic, partition, where the group stands, where it will, oldest offset, end of the log)
+_Move: TypeAlias = tuple[str, int, int | None, int, int, int]
 
 @type_check_only
 class ModelHooks(Protocol):
@@ -303,3 +308,35 @@ class Consumer:
 
 def features() -> dict[str, bool]:
     """Return what this build can do: `"tls"` is True where it can connect with TLS and SASL."""
+
+def check(plan: str) -> list[tuple[str, str, str, str]]:
+    """Check a plan against its cluster, consuming and committing nothing.
+
+    Args:
+        plan: The plan as JSON text.
+
+    Returns:
+        Level (`"ok"`, `"warning"`, `"error"`), check, subject and text of each finding.
+    """
+
+def reset_moves(plan: str, kind: str, value: int, topic: str | None, partition: int | None) -> list[_Move]:
+    """Return what a reset of the group would do.
+
+    Args:
+        plan: The plan as JSON text.
+        kind: `"earliest"`, `"latest"`, `"offset"` or `"time"`.
+        value: The offset, or the time in ms since the epoch.
+        topic: Only this source; None is all of them.
+        partition: Only this partition; None is all of them.
+
+    Raises:
+        ConfigError: The offset is not in the log, or the app has no such source or partition.
+        KafkaError: The group has members, or the cluster cannot be asked.
+    """
+
+def reset(plan: str, kind: str, moves: list[_Move]) -> None:
+    """Set the position of a group without members as `reset_moves` has said.
+
+    Raises:
+        KafkaError: The group has members, or the cluster refused it.
+    """

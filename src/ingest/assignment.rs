@@ -13,6 +13,7 @@ use crate::config::Plan;
 use crate::epoch::Cut;
 use crate::error::{Error, Result};
 use crate::lane::StartPoint;
+use crate::lane::retention::shortage;
 use crate::metrics::Metrics;
 use crate::record::TopicPartition;
 use crate::source::{Assigned, Change, Replay, Source};
@@ -81,6 +82,11 @@ impl<S: Source> Ingest<S> {
         let mut starts = Vec::new();
         for assigned in partitions {
             let start = StartPoint::of(&self.plan, assigned, self.adopt, now)?;
+            let replay = start.replay().map(|range| (range.from, range.to));
+            let low = assigned.bounds.0;
+            if let Some(text) = replay.and_then(|range| shortage(&assigned.partition, low, range)) {
+                self.log.warning("retention", text);
+            }
             let assignment = self.assignments;
             self.assignments += 1;
             // Waits where the queue is full, until the commit under way has ended.

@@ -33,7 +33,8 @@ pub use until::Until;
 const POLL: Duration = Duration::from_millis(5);
 /// The same while closed windows wait for room in a pool.
 const SOON: Duration = Duration::from_millis(1);
-const LATENESS_MS: Millis = 60_000;
+/// Between two looks at lateness and retention.
+const WARN_MS: Millis = 60_000;
 
 /// How the stages of a lane are driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,9 +172,10 @@ impl<S: Source> Ingest<S> {
         self.cut_at = Some(now.mono);
         self.end_epoch(now)?;
         self.lane.publish();
-        if self.warned_at.is_none_or(|at| now.mono - at >= LATENESS_MS) {
+        if self.warned_at.is_none_or(|at| now.mono - at >= WARN_MS) {
             self.warned_at = Some(now.mono);
             self.lane.warn_of_lateness();
+            self.warn_of_retention()?;
         }
         self.reached_end(now)
     }
@@ -295,6 +297,18 @@ impl<S: Source> Ingest<S> {
         let reached = position.position.unwrap_or(slot.start.next).max(slot.start.next);
         let caught_up = position.end.is_some_and(|end| reached >= end);
         Ok(Some(Standing { end: position.end, caught_up }))
+    }
+
+    fn warn_of_retention(&mut self) -> Result<()> {
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots[index].as_ref().filter(|slot| slot.state == SlotState::Live) else {
+                continue;
+            };
+            if let Some(low) = self.source.position(&slot.id)?.low {
+                self.lane.warn_of_retention(index, low);
+            }
+        }
+        Ok(())
     }
 
     fn occupied(&self) -> impl Iterator<Item = (usize, &Slot)> {

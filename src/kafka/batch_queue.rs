@@ -1,5 +1,6 @@
 //! Batch consumption: the queues of the assigned partitions forwarded to one queue of ours, and thousands of messages
-//! taken from it by one call. The safe API has neither, nor the cached watermarks; this file is all that is `unsafe`.
+//! taken from it by one call. The safe API has neither, nor the cached watermarks: all of it on the data path that is
+//! `unsafe` is here.
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
@@ -129,16 +130,20 @@ impl<C: ConsumerContext> BatchQueue<C> {
         outcome.map(|()| errors)
     }
 
-    /// The cached high watermark; none before the first fetch reply.
-    pub(super) fn end(&self, topic: &str, partition: i32) -> Option<i64> {
-        let name = CString::new(topic).ok()?;
+    /// The cached oldest offset and high watermark, both as of the last fetch reply; none before the first.
+    pub(super) fn bounds(&self, topic: &str, partition: i32) -> (Option<i64>, Option<i64>) {
+        // Kafka's topic names hold no NUL.
+        let Ok(name) = CString::new(topic) else { return (None, None) };
         let (mut low, mut high) = (-1, -1);
         // SAFETY: client, name and both numbers are alive for the call.
         let code = unsafe {
             let client = self.consumer.client().native_ptr();
             sys::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition, &raw mut low, &raw mut high)
         };
-        (code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+        let known = |offset: i64| {
+            (code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && offset >= 0).then_some(offset)
+        };
+        (known(low), known(high))
     }
 }
 

@@ -2,7 +2,6 @@
 //! and a close that cannot hang.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,10 +13,11 @@ use rdkafka_sys::types::RDKafkaRespErr;
 use super::admin::Topics;
 use super::batch_queue::{BatchQueue, PartitionError};
 use super::context::{Member, Plain};
+use super::describe::Topic;
 use super::error::failed;
+use super::position;
 use super::restore::KafkaReplay;
 use super::settings::Settings;
-use super::topic_id::TopicFacts;
 use crate::config::Plan;
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -175,11 +175,7 @@ impl KafkaSource {
         }
         let answer = self.consumer.committed_offsets(asked, COMMITTED)?;
         let found = |topic: &str, partition| {
-            let element = answer.find_partition(topic, partition)?;
-            let Offset::Offset(offset) = element.offset() else { return None };
-            // rust-rdkafka panics on metadata that is not UTF-8, which then is not ours either.
-            let text = std::panic::catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned()));
-            Some((offset, text.unwrap_or_default()))
+            answer.find_partition(topic, partition).as_ref().and_then(position::of_element)
         };
         Ok(partitions.iter().map(|(topic, partition)| found(topic, *partition)).collect())
     }
@@ -279,7 +275,7 @@ impl Source for KafkaSource {
         let described = partitions.iter().zip(committed).map(|(id, committed)| {
             let ask = |source: &Self| source.asker.fetch_watermarks(&id.topic, id.partition, REQUEST);
             let bounds = self.insist(&format!("the bounds of {id}"), ask)?;
-            let TopicFacts { id: topic_id, partitions } = facts[&id.topic].clone();
+            let Topic { id: topic_id, partitions, .. } = facts[&id.topic].clone();
             let earlier = if committed.is_none() { earlier.get(&id.topic).cloned() } else { None };
             Ok(Assigned { partition: id.clone(), committed, bounds, partitions, topic_id, earlier })
         });
@@ -351,7 +347,8 @@ impl Source for KafkaSource {
         }
         let key = (partition.topic.to_string(), partition.partition);
         let position = self.positions.as_ref().and_then(|positions| positions.get(&key).copied());
-        Ok(Position { position, end: self.queue.end(&partition.topic, partition.partition) })
+        let (low, end) = self.queue.bounds(&partition.topic, partition.partition);
+        Ok(Position { position, low, end })
     }
 
     fn ends(&mut self, topic: &str) -> Result<Vec<i64>> {

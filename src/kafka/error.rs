@@ -1,6 +1,6 @@
 //! librdkafka's errors in our words; the value of a setting is never shown, since it may be a secret.
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::Error;
 
@@ -17,10 +17,29 @@ pub(super) fn failed(what: impl std::fmt::Display, error: &KafkaError) -> Error 
 
 /// The broker's or the client's own words.
 pub(super) fn text(error: &KafkaError) -> String {
-    match error {
+    let code = error.rdkafka_error_code();
+    let said = match error {
         KafkaError::Transaction(error) => error.to_string(),
-        other => other.rdkafka_error_code().map_or_else(|| other.to_string(), |code| code.to_string()),
+        other => code.map_or_else(|| other.to_string(), |code| code.to_string()),
+    };
+    match code.and_then(missing_right) {
+        Some(right) => format!("{said}: {right}"),
+        None => said,
     }
+}
+
+/// What to grant where the broker says only that something is not granted.
+fn missing_right(code: RDKafkaErrorCode) -> Option<&'static str> {
+    Some(match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            "grant DESCRIBE and READ on sources, DESCRIBE and WRITE on sinks, late and dead-letter topic"
+        }
+        RDKafkaErrorCode::GroupAuthorizationFailed => "grant DESCRIBE and READ on the group",
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+            "grant DESCRIBE and WRITE on the transactional id, or on its prefix, the group"
+        }
+        _ => return None,
+    })
 }
 
 /// A description of a bad setting quotes its value last.

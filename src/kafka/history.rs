@@ -12,8 +12,8 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use super::client::headers;
 use super::consumer::{KafkaSource, REQUEST};
 use super::context::Plain;
+use super::describe::{self, Rights, Topic};
 use super::settings::Settings;
-use super::topic_id::{self, TopicFacts};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::metadata::Metadata;
@@ -29,25 +29,28 @@ const BEGINNING_MS: Millis = 600_000;
 
 impl KafkaSource {
     /// What the cluster says now of the topics of these partitions.
-    pub(super) fn facts(&mut self, partitions: &[TopicPartition]) -> Result<HashMap<Arc<str>, TopicFacts>> {
+    pub(super) fn facts(&mut self, partitions: &[TopicPartition]) -> Result<HashMap<Arc<str>, Topic>> {
         let mut all = HashMap::new();
         for id in partitions {
             if all.contains_key(&id.topic) {
                 continue;
             }
-            let known = TopicFacts { id: None, partitions: self.topics.partitions(&id.topic) };
+            let partitions = self.topics.partitions(&id.topic);
+            let known = Topic { id: None, partitions, rights: Rights::default() };
             let facts = if self.plan.brokers == "embedded" {
                 known
             } else {
                 let what = format!("the id of topic {:?}", id.topic);
-                self.insist(&what, |source| match topic_id::facts(&source.asker, &id.topic, REQUEST) {
-                    // A broker that is too old has no ids; its topics are told by their partitions alone.
-                    Err(error)
-                        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnsupportedFeature) =>
-                    {
-                        Ok(known.clone())
+                self.insist(&what, |source| {
+                    match describe::topic(source.asker.client(), &id.topic, REQUEST) {
+                        // A broker that is too old has no ids; its topics are told by their partitions alone.
+                        Err(error)
+                            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnsupportedFeature) =>
+                        {
+                            Ok(known.clone())
+                        }
+                        facts => facts,
                     }
-                    facts => facts,
                 })?
             };
             if facts.partitions != self.topics.partitions(&id.topic) {
@@ -95,7 +98,7 @@ impl KafkaSource {
 }
 
 /// Evidence in what the group has committed on the other partitions of a source: they are given by number.
-fn committed_elsewhere<'a>(
+pub(super) fn committed_elsewhere<'a>(
     others: impl Iterator<Item = (i32, &'a str)>,
     topic: &str,
     now: Millis,
@@ -106,7 +109,7 @@ fn committed_elsewhere<'a>(
 }
 
 /// Evidence in a sink: the newest record of one of its partitions is a result of this group.
-fn produced(
+pub(super) fn produced(
     settings: &Settings,
     log: &Log,
     topic: &str,

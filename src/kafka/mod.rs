@@ -3,23 +3,29 @@
 
 mod admin;
 mod batch_queue;
+mod check;
 mod client;
+mod cluster;
 mod consumer;
 mod context;
+mod describe;
 mod embedded;
 mod error;
 mod history;
+mod position;
 mod producer;
+mod reset;
 mod restore;
 mod settings;
-mod topic_id;
 mod transaction;
 
 pub use admin::{Topics, prepare};
+pub use check::{check, settings as check_settings};
 pub use client::{TopicProducer, TopicReader, TopicRecord};
 pub use consumer::KafkaSource;
 pub use embedded::Embedded;
 pub use producer::KafkaSink;
+pub use reset::{Move, Target, moves, reset};
 pub use settings::Settings;
 
 use std::sync::Arc;

@@ -64,7 +64,9 @@ impl KafkaSink {
         if self.plan.guarantee == Guarantee::AtLeastOnce {
             return Ok(());
         }
-        self.retried("transactions could not be initialised", || self.producer.init_transactions(CALL))
+        let id = self.settings.transactional_id();
+        let what = format!("transactions of transactional.id {id:?} could not be initialised");
+        self.retried(&what, || self.producer.init_transactions(CALL))
     }
 
     /// A new producer in place of one whose last call has an unknown outcome: it is never used again.

@@ -162,6 +162,17 @@ impl Settings {
         config
     }
 
+    /// For asking, and setting, where the group stands, without joining it.
+    pub(super) fn outsider(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed");
+        config
+    }
+
     /// For a reader of partitions that it is told.
     pub(super) fn reader(&self, partitions: usize) -> ClientConfig {
         let mut config = self.base(|key| !PRODUCER_ONLY.contains(&key) && key != "group.instance.id");
@@ -224,15 +235,32 @@ impl Settings {
             config.set("message.max.bytes", largest.clamp(1_000_000, 1_000_000_000).to_string());
         }
         if guarantee == Guarantee::ExactlyOnce {
-            let instance = self.user.get("group.instance.id");
-            let identity = instance.unwrap_or(&self.nonce);
-            config.set("transactional.id", format!("{}-{identity}-{}", self.group, self.lane));
-            if instance.is_none() && !self.user.contains_key("transaction.timeout.ms") {
+            config.set("transactional.id", self.transactional_id());
+            if !self.is_static() && !self.user.contains_key("transaction.timeout.ms") {
                 // Nobody else will ever finish what a dead member of this name left open.
                 config.set("transaction.timeout.ms", "15000");
             }
         }
         config
+    }
+
+    /// What the producer of the lane is called.
+    pub(super) fn transactional_id(&self) -> String {
+        let identity = self.user.get("group.instance.id").unwrap_or(&self.nonce);
+        format!("{}-{identity}-{}", self.group, self.lane)
+    }
+
+    /// How long a transaction may take before the broker aborts it.
+    pub(super) fn transaction_timeout(&self) -> i64 {
+        let config = self.producer(Guarantee::ExactlyOnce, 0);
+        // What is not set is librdkafka's default.
+        config.get("transaction.timeout.ms").and_then(|text| text.parse().ok()).unwrap_or(60_000)
+    }
+
+    /// How long a member that died keeps its partitions.
+    pub(super) fn session_timeout(&self) -> i64 {
+        let config = self.member(1);
+        config.get("session.timeout.ms").and_then(|text| text.parse().ok()).unwrap_or(45_000)
     }
 
     /// Whether the identity of the producer is one that another process may take.

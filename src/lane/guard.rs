@@ -15,7 +15,7 @@ const WATCHED_KEYS: usize = 10_000;
 
 /// Watches the first records of a fresh group where no timestamp unit is stated.
 #[derive(Debug)]
-pub(super) struct UnitProbe {
+pub(crate) struct UnitProbe {
     topic: String,
     field: Option<String>,
     open: bool,
@@ -25,7 +25,7 @@ pub(super) struct UnitProbe {
 }
 
 impl UnitProbe {
-    pub(super) fn new(source: &SourceConfig) -> Self {
+    pub(crate) fn new(source: &SourceConfig) -> Self {
         let field = source.timestamp.clone().filter(|_| source.timestamp_unit.is_none());
         Self { topic: source.topic.clone(), open: field.is_some(), field, seen: 0, committed: false }
     }
@@ -47,7 +47,7 @@ impl UnitProbe {
 
     /// Looks at the event time of a decoded record.
     #[inline]
-    pub(super) fn see(&mut self, time: Millis, stamped: Option<Millis>) -> Result<()> {
+    pub(crate) fn see(&mut self, time: Millis, stamped: Option<Millis>) -> Result<()> {
         if !self.open {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl UnitProbe {
         }
         let outcome = if self.committed { "Use a new group_id then" } else { "Nothing has been committed" };
         Err(Error::config(format!(
-            "topic {:?}: each of the first {PROBED} records has an event time in field {:?}, read as milliseconds, that \
+            "topic {:?}: each of the first {PROBED} records looked at has an event time in field {:?}, read as milliseconds, that \
              is more than 20 years from its record timestamp (the last one: {time} ms against {stamped} ms). State the \
              unit: Topic(timestamp_unit=\"s\" | \"us\" | \"ns\" | \"rfc3339\"), or \"ms\" if that is what is meant. \
              {outcome}",
@@ -85,24 +85,24 @@ const SCATTERED: &str = "Windows are per partition, so one key's events must be 
 
 /// Watches that a key field decides the partition.
 #[derive(Debug)]
-pub(super) struct KeyGuard {
+pub(crate) struct KeyGuard {
     field: Option<String>,
     seen: HashMap<Box<[u8]>, i32>,
 }
 
 impl KeyGuard {
-    pub(super) fn new(source: &SourceConfig) -> Self {
+    pub(crate) fn new(source: &SourceConfig) -> Self {
         Self { field: source.key.clone().filter(|_| !source.scattered), seen: HashMap::new() }
     }
 
     /// A topic of one partition needs no watching.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.field = None;
     }
 
     /// Looks at the key of an event.
     #[inline]
-    pub(super) fn see(
+    pub(crate) fn see(
         &mut self,
         key: &[u8],
         record: &RawRecord<'_>,

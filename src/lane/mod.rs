@@ -2,9 +2,10 @@
 //! and cuts say what may be committed. It reads no clock, knows no client and starts no thread.
 
 mod cut;
-mod guard;
+pub(crate) mod guard;
 mod lateness;
 mod partition;
+pub(crate) mod retention;
 mod start;
 mod state;
 

@@ -114,6 +114,11 @@ impl Partition {
         self.next.max(end.unwrap_or(0)) > self.cut_offset
     }
 
+    /// What a restart would read again after the last cut: R to C.
+    pub(super) fn replay_range(&self) -> (i64, i64) {
+        (self.metadata.replay_from, self.cut_offset)
+    }
+
     pub(super) fn since_cut(&self, now: Now) -> Millis {
         now.mono - self.cut_at
     }

@@ -3,27 +3,22 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::error::to_py;
 use super::model::PyModel;
 use super::offline::{Fed, Output, run_test};
+use super::wait::{STEP, beside};
 use super::{log, metrics};
 use crate::config::Plan;
 use crate::control::Control;
-use crate::error::{Error, Result};
-use crate::kafka::{self, Settings, Topics};
+use crate::kafka::{self, Topics};
 use crate::log::LogReader;
-use crate::metadata::Metadata;
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Running};
 use crate::predict::Model;
 use crate::shared::Shared;
-
-/// Waits of the main thread: signals are looked at in between.
-const STEP: Duration = Duration::from_millis(50);
 
 /// One app made ready to run: a checked plan and the hooks of its models.
 #[pyclass(frozen, module = "millstream._core")]
@@ -113,27 +108,17 @@ impl Engine {
         says: &crate::log::Log,
         housekeeping: &Housekeeping<'_>,
     ) -> PyResult<Option<Topics>> {
-        let (done, outcome) = bounded::<Result<Topics>>(1);
         let (plan, says, control) = (self.plan.clone(), says.clone(), self.current().0.clone());
-        let body = move || drop(done.send(kafka::prepare(&plan, &says)));
-        let thread = std::thread::Builder::new().name("millstream-prepare".to_owned()).spawn(body);
-        let thread = thread.map_err(|error| to_py(py, Error::config(error)))?;
-        loop {
-            match py.detach(|| outcome.recv_timeout(STEP)) {
-                Ok(topics) => {
-                    py.detach(|| drop(thread.join()));
-                    return topics.map(Some).map_err(|error| to_py(py, error));
-                }
-                Err(RecvTimeoutError::Timeout) => housekeeping.between(py)?,
-                Err(RecvTimeoutError::Disconnected) => {
-                    let what = "the check of the cluster ended without a word".to_owned();
-                    return Err(to_py(py, Error::Internal { thread: "millstream-prepare".to_owned(), what }));
-                }
-            }
-            if control.stopping() {
-                return Ok(None);
-            }
-        }
+        let prepared = beside(
+            py,
+            "millstream-prepare",
+            move || kafka::prepare(&plan, &says),
+            || {
+                housekeeping.between(py)?;
+                Ok(!control.stopping())
+            },
+        )?;
+        prepared.transpose().map_err(|error| to_py(py, error))
     }
 
     /// Waits for the lanes, detached; a stop is given `drain_timeout`, then the run is aborted.
@@ -177,8 +162,7 @@ impl Engine {
     #[new]
     fn new(py: Python<'_>, plan: &str, models: Vec<Py<PyAny>>) -> PyResult<Self> {
         let checked = Plan::from_json(plan).and_then(|plan| {
-            Settings::check(&plan)?;
-            Metadata::check_size(&plan)?;
+            kafka::check_settings(&plan)?;
             Ok(plan)
         });
         let plan = Arc::new(checked.map_err(|error| to_py(py, error))?);

@@ -1,6 +1,7 @@
 //! The extension module `millstream._core`: the only place that names pyo3 and numpy.
 
 mod batch;
+mod check;
 mod client;
 mod dense;
 mod engine;
@@ -10,6 +11,7 @@ mod metrics;
 mod model;
 mod offline;
 mod outputs;
+mod wait;
 mod window;
 
 use pyo3::prelude::*;
@@ -19,6 +21,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::batch::WindowBatch;
+    #[pymodule_export]
+    use super::check::{check, reset, reset_moves};
     #[pymodule_export]
     use super::client::{Consumer, EmbeddedBroker, Producer};
     #[pymodule_export]

@@ -117,7 +117,7 @@ impl Source for MemorySource {
     fn position(&mut self, partition: &TopicPartition) -> Result<Position> {
         let position = self.open.get(partition).map(|open| open.position);
         let end = self.log.ends(&partition.topic).get(partition.partition as usize).copied();
-        Ok(Position { position, end })
+        Ok(Position { position, low: Some(0), end })
     }
 
     fn ends(&mut self, topic: &str) -> Result<Vec<i64>> {

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -54,6 +55,7 @@ log.retention.ms=-1
 log.retention.check.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 num.io.threads=2
+{more}
 """
 
 
@@ -101,11 +103,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def launch(directory: Path) -> tuple[subprocess.Popen[bytes], str]:
+def launch(directory: Path, more: Sequence[str] = ()) -> tuple[subprocess.Popen[bytes], str]:
     """Format the storage and start the JVM; returns once it accepts connections."""
     port, controller = free_ports(2)
     settings = directory / "server.properties"
-    settings.write_text(SETTINGS.format(broker=port, controller=controller, directory=directory))
+    lines = "\n".join(more)
+    settings.write_text(SETTINGS.format(broker=port, controller=controller, directory=directory, more=lines))
     java = ["java", *JVM, "-cp", f"{fetch_jars()}/*"]
     tool = f"kafka.tools.StorageTool format --standalone -t {CLUSTER_ID} -c".split()
     done = subprocess.run([*java, *tool, str(settings)], capture_output=True, text=True)
@@ -150,8 +153,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 class Broker:
     """A running broker; `bootstrap` is its address. It ends with the `with` block, or with this process."""
 
-    def __init__(self, *, seconds: float = 3600.0) -> None:
-        """`seconds` is the longest that the broker lives; nothing runs before the `with` block."""
+    def __init__(self, *settings: str, seconds: float = 3600.0) -> None:
+        """More settings as `name=value`; `seconds` is the longest that it lives; `with` starts it."""
+        self.settings = settings
         self.seconds = seconds
         self.bootstrap = ""
         self.pid = 0
@@ -161,6 +165,7 @@ class Broker:
         """Start the guard and wait for the address that it prints."""
         fetch_jars()
         command = [sys.executable, str(Path(__file__).resolve()), "--seconds", str(self.seconds)]
+        command += [f"--set={setting}" for setting in self.settings]
         pipe = subprocess.PIPE
         self._guard = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
@@ -183,10 +188,10 @@ class Broker:
             self._guard.communicate()
 
 
-def serve(seconds: float, stdin: IO[str]) -> None:
-    """Run a broker until `stdin` closes or the time is up."""
+def serve(seconds: float, stdin: IO[str], more: Sequence[str] = ()) -> None:
+    """Run a broker, with more settings, until `stdin` closes or the time is up."""
     with tempfile.TemporaryDirectory(prefix="millstream-kafka-") as directory:
-        jvm, bootstrap = launch(Path(directory))
+        jvm, bootstrap = launch(Path(directory), more)
         try:
             print(bootstrap, jvm.pid, sep="\n", flush=True)
             deadline = time.monotonic() + seconds
@@ -201,6 +206,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Run Apache Kafka on loopback until standard input closes.")
     parser.add_argument("--seconds", type=float, default=3600.0, help="time limit (default: one hour)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one more setting")
     arguments = parser.parse_args()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -208,7 +214,7 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        serve(arguments.seconds, sys.stdin)
+        serve(arguments.seconds, sys.stdin, arguments.set)
     except BrokerError as error:
         print(error, file=sys.stderr)
         return 1

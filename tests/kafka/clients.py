@@ -11,13 +11,13 @@ import time
 import uuid
 from collections.abc import Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError
-from aiokafka.protocol.admin import DeleteGroupsRequest
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteGroupsRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from .records import Log, Record
@@ -161,6 +161,18 @@ class Kafka:
         coordinator = await self._admin.find_coordinator(group)
         reply = await self._admin._send_request_to_node(coordinator, DeleteGroupsRequest([group]))
         assert all(code == 0 for _, code in reply.results), reply.results
+
+    def allow_describe(
+        self, kind: Literal["topic", "group", "transactional_id"], name: str, user: str
+    ) -> None:
+        """Grant a user DESCRIBE on something, and with that nothing else on it, to nobody."""
+        self.wait(self._allow_describe({"topic": 2, "group": 3, "transactional_id": 5}[kind], name, user))
+
+    async def _allow_describe(self, kind: int, name: str, user: str) -> None:
+        literal, describe, allow = 3, 8, 3
+        request = CreateAclsRequest(kind, name, literal, f"User:{user}", "*", describe, allow)
+        reply = await self._admin._send_request(request)
+        assert [code for code, _ in reply.creation_responses] == [0], reply
 
     def commit(self, group: str, offsets: Mapping[tuple[str, int], int | tuple[int, str]]) -> None:
         """Commit offsets for a group without members; without metadata it is as another program would."""

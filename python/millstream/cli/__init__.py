@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-_COMMANDS = {"demo": "millstream.cli.demo", "run": "millstream.cli.run"}
+_COMMANDS = {name: f"millstream.cli.{name}" for name in ("check", "demo", "reset", "run")}
 
 
 class _LazyGroup(click.Group):

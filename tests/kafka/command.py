@@ -1,0 +1,73 @@
+"""The command line in a process of its own, on an app as a test describes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .job import Job
+from .runner import SECONDS
+
+MODULE = """
+import json
+from pathlib import Path
+
+from millstream import App, HoppingWindow, Topic
+
+config = json.loads(Path(__file__).with_suffix(".json").read_text())
+app = App(**config["app"])
+topics = {spec["name"]: Topic(**spec) for spec in config["topics"]}
+for spec in config["models"]:
+    window = HoppingWindow(**spec.pop("window"))
+    app.model(source=topics[spec.pop("source")], window=window, **spec)(lambda batch: batch.lengths)
+"""
+
+
+@dataclass
+class Said:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def findings(self) -> list[dict[str, str]]:
+        """What `check --json` found."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def found(self, level: str, check: str | None = None) -> list[str]:
+        """The texts of the findings of a level, and of a check."""
+        findings = [finding for finding in self.findings if finding["level"] == level]
+        return [finding["text"] for finding in findings if check in (None, finding["check"])]
+
+
+class Commands:
+    """Runs commands on apps."""
+
+    def __init__(self, directory: Path) -> None:
+        """Their modules go to `directory`."""
+        self._directory = directory
+
+    def run(self, job: Job, command: str, *arguments: str, typed: str = "") -> Said:
+        """Run a command on the app of a job."""
+        return self.run_config(job.config({}), command, *arguments, typed=typed)
+
+    def run_config(self, config: dict[str, Any], command: str, *arguments: str, typed: str = "") -> Said:
+        """Run a command on an app as `worker.py` reads it."""
+        (self._directory / "pipeline.py").write_text(MODULE)
+        (self._directory / "pipeline.json").write_text(json.dumps(config))
+        main = "from millstream.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", main, command, "pipeline:app", *arguments],
+            cwd=self._directory,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)

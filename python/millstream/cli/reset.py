@@ -1,4 +1,4 @@
-"""`millstream reset module:app --to ...`: sets where a stopped group begins, and says first what it will do."""
+"""`millstream reset module:app --to ...`: says where a stopped group will begin, and sets it there."""
 
 import time
 from collections.abc import Sequence
@@ -87,6 +87,6 @@ def _consequence(kind: str) -> str:
     if kind == "earliest":
         return "Every window is computed from the oldest record on; results are written again, same ids."
     return (
-        "The windows that are open at the old position are given up. Each model begins with the first window\n"
-        "that starts after the first event that it then sees; what lies between is skipped, or written again."
+        "The windows that are open at the old position are given up. Each model begins with the first\n"
+        "window that starts after the first event that it then sees; what lies between is skipped, or written again."
     )

@@ -85,8 +85,11 @@ def move_lines(moves: Sequence[Move]) -> list[str]:
 
 def _consequence(kind: str) -> str:
     if kind == "earliest":
-        return "Every window is computed from the oldest record on; results are written again, same ids."
+        return (
+            "Every window is computed from the oldest record on; results are written again, under their ids."
+        )
     return (
         "The windows that are open at the old position are given up. Each model begins with the first\n"
-        "window that starts after the first event that it then sees; what lies between is skipped, or written again."
+        "window that starts after the first event that it then sees; what lies between is skipped, or\n"
+        "written again."
     )

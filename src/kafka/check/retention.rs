@@ -93,7 +93,12 @@ fn replay(cluster: &Cluster<'_>, topic: &str, span: Millis, findings: &mut Findi
         let within = from.into_iter().zip(bounds).map(|(from, (_, high))| from.map_or(0, |from| high - from));
         Ok(within.sum::<i64>())
     });
-    let Some(records) = findings.take("replay", topic, counted) else { return };
+    if let Some(records) = findings.take("replay", topic, counted) {
+        tell_replay(topic, span, records, findings);
+    }
+}
+
+fn tell_replay(topic: &str, span: Millis, records: i64, findings: &mut Findings) {
     let seconds = records / REPLAY_RATE;
     let text = format!(
         "topic {topic:?} has {records} records of the last {span} ms (size + grace), which a restart reads again in \
@@ -107,5 +112,22 @@ fn replay(cluster: &Cluster<'_>, topic: &str, span: Millis, findings: &mut Findi
         );
     } else {
         findings.ok("replay", topic, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Level;
+
+    #[test]
+    fn a_replay_of_more_than_thirty_seconds_is_warned_of() {
+        for (records, level) in [(30 * REPLAY_RATE, Level::Ok), (31 * REPLAY_RATE, Level::Warning)] {
+            let mut findings = Findings::default();
+            tell_replay("t", 15_000, records, &mut findings);
+            let found = findings.into_list();
+            assert_eq!(found[0].level, level);
+            assert!(["15000", &records.to_string()].iter().all(|word| found[0].text.contains(word)));
+        }
     }
 }

@@ -161,6 +161,9 @@ impl<K: Sink> SinkStage<K> {
                     produced[model] += 1;
                 }
             }
+            for model in &part.silent {
+                self.metrics.models[*model].windows_silent.add(1);
+            }
         }
         for (model, produced) in self.metrics.models.iter().zip(produced) {
             model.windows_produced.add(produced);

@@ -111,6 +111,17 @@ pub enum Format {
     Json,
 }
 
+/// The type of the values that a model reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DType {
+    /// Double precision.
+    #[default]
+    Float64,
+    /// Single precision.
+    Float32,
+}
+
 /// A source topic: the union of what the app's models declare of it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +136,8 @@ pub struct SourceConfig {
     pub timestamp_unit: Option<TimestampUnit>,
     /// Numeric fields, in feature order.
     pub fields: Vec<String>,
+    /// Fields of strings or numbers, of which a window has the last value.
+    pub context: Vec<String>,
     /// What becomes of records without one.
     pub missing: Missing,
     /// The encoding.
@@ -167,8 +180,16 @@ pub struct ModelConfig {
     pub late: Late,
     /// Its fields, in its order, out of the source's.
     pub fields: Vec<String>,
+    /// Its context fields, in its order, out of the source's.
+    pub context: Vec<String>,
+    /// The type of its values.
+    pub dtype: DType,
     /// Whether it reads the event times.
     pub timestamps: bool,
+    /// Windows that its dense arrays have at the least; none is as many as there are.
+    pub pad_batch_to: Option<usize>,
+    /// The fields of its results, by column; none is what it returns.
+    pub outputs: Option<Vec<String>>,
 }
 
 impl ModelConfig {

@@ -21,8 +21,10 @@ pub struct EncodedResult {
     pub end: Millis,
     /// The place of its model by name.
     pub rank: usize,
-    /// The record.
-    pub record: OutRecord,
+    /// Its model.
+    pub model: usize,
+    /// The record; none where the model has nothing to say of the window.
+    pub record: Option<OutRecord>,
 }
 
 /// What the records of one model have in common.
@@ -57,7 +59,7 @@ impl ResultEncoder {
         windows: &[WindowMeta],
         outputs: &Outputs,
     ) -> Result<Vec<EncodedResult>> {
-        let encoded = windows.iter().enumerate().map(|(row, window)| {
+        let record = |row: usize, window: &WindowMeta| {
             let value = value(window, outputs, row).map_err(|error| {
                 Error::model(format!(
                     "a result of model {} cannot be written as JSON: {error}",
@@ -66,19 +68,23 @@ impl ResultEncoder {
             })?;
             let id =
                 plan.window_id(&self.fingerprint, window.partition, &window.key, window.start, window.end);
+            Ok(OutRecord {
+                stream: self.stream,
+                partition: self.keep_partition.then_some(window.partition),
+                key: Some(window.key.clone()),
+                value: Some(value),
+                timestamp: (window.end - 1).max(0),
+                headers: Headers::Result { model: self.model, id },
+            })
+        };
+        let encoded = windows.iter().enumerate().map(|(row, window)| {
             Ok(EncodedResult {
                 assignment: window.assignment,
                 epoch: window.epoch,
                 end: window.end,
                 rank: self.rank,
-                record: OutRecord {
-                    stream: self.stream,
-                    partition: self.keep_partition.then_some(window.partition),
-                    key: Some(window.key.clone()),
-                    value: Some(value),
-                    timestamp: (window.end - 1).max(0),
-                    headers: Headers::Result { model: self.model, id },
-                },
+                model: self.model,
+                record: (!outputs.is_silent(row)).then(|| record(row, window)).transpose()?,
             })
         });
         encoded.collect()
@@ -86,7 +92,7 @@ impl ResultEncoder {
 }
 
 fn value(window: &WindowMeta, outputs: &Outputs, row: usize) -> serde_json::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(96 + outputs.len() * 32);
+    let mut bytes = Vec::with_capacity(128);
     let mut serializer = serde_json::Serializer::new(&mut bytes);
     let mut map = serializer.serialize_map(None)?;
     match std::str::from_utf8(&window.key) {
@@ -95,13 +101,23 @@ fn value(window: &WindowMeta, outputs: &Outputs, row: usize) -> serde_json::Resu
     }
     map.serialize_entry("window", &Bounds { start: window.start, end: window.end })?;
     map.serialize_entry("n_events", &window.events)?;
-    for (name, column) in outputs {
-        match column {
-            Column::Floats(rows) => map.serialize_entry(name, &rows[row])?,
-            Column::Ints(rows) => map.serialize_entry(name, &rows[row])?,
-            Column::Bools(rows) => map.serialize_entry(name, &rows[row])?,
-            Column::Texts(rows) => map.serialize_entry(name, &rows[row])?,
-            Column::Json(rows) => map.serialize_entry(name, &rows[row])?,
+    match outputs {
+        Outputs::Columns(columns) => {
+            for (name, column) in columns {
+                match column {
+                    Column::Floats(rows) => map.serialize_entry(name, &rows[row])?,
+                    Column::Ints(rows) => map.serialize_entry(name, &rows[row])?,
+                    Column::Bools(rows) => map.serialize_entry(name, &rows[row])?,
+                    Column::Texts(rows) => map.serialize_entry(name, &rows[row])?,
+                    Column::Json(rows) => map.serialize_entry(name, &rows[row])?,
+                }
+            }
+        }
+        Outputs::Values(name, rows) => map.serialize_entry(name, &rows[row])?,
+        Outputs::Rows(rows) => {
+            for (name, value) in rows[row].iter().flatten() {
+                map.serialize_entry(name, value)?;
+            }
         }
     }
     map.end()?;

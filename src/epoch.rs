@@ -49,6 +49,8 @@ pub struct Part {
     pub metadata: String,
     /// The records, in the order to produce them.
     pub records: Vec<OutRecord>,
+    /// The model of each window that its model has nothing to say of.
+    pub silent: Vec<usize>,
     /// In-flight bytes that the commit gives back.
     pub bytes: usize,
     /// Epochs in it.
@@ -162,6 +164,7 @@ fn take_part(queue: &mut Queue) -> Option<Part> {
             offset: cut.offset,
             metadata: String::new(),
             records: Vec::new(),
+            silent: Vec::new(),
             bytes: 0,
             epochs: 0,
             last_epoch: cut.epoch,
@@ -171,7 +174,9 @@ fn take_part(queue: &mut Queue) -> Option<Part> {
         part.metadata = cut.metadata;
         part.bytes += cut.bytes;
         part.epochs += 1;
-        part.records.extend(results.into_iter().map(|result| result.record));
+        part.silent
+            .extend(results.iter().filter(|result| result.record.is_none()).map(|result| result.model));
+        part.records.extend(results.into_iter().filter_map(|result| result.record));
         part.records.extend(cut.records);
         if cut.barrier {
             break;
@@ -181,6 +186,7 @@ fn take_part(queue: &mut Queue) -> Option<Part> {
 }
 
 /// The order of output of a partition: by sink, then (end, key bytes, model).
-fn order(result: &EncodedResult) -> (Stream, i64, &[u8], usize) {
-    (result.record.stream, result.end, result.record.key.as_deref().unwrap_or_default(), result.rank)
+fn order(result: &EncodedResult) -> Option<(Stream, i64, &[u8], usize)> {
+    let record = result.record.as_ref()?;
+    Some((record.stream, result.end, record.key.as_deref().unwrap_or_default(), result.rank))
 }

@@ -11,6 +11,7 @@ pub mod batch;
 pub mod check;
 pub mod commit;
 pub mod config;
+pub mod context;
 pub mod control;
 pub mod decode;
 pub mod encode;
@@ -30,6 +31,7 @@ pub mod pipeline;
 pub mod predict;
 #[cfg(feature = "python")]
 mod python;
+pub mod ragged;
 pub mod record;
 pub mod shared;
 pub mod sink;

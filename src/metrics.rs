@@ -106,6 +106,8 @@ pub struct ModelMetrics {
     pub windows_skipped: Counter,
     /// Windows whose results are committed.
     pub windows_produced: Counter,
+    /// Windows for which predict returned None, committed without a result.
+    pub windows_silent: Counter,
     /// Calls of predict.
     pub batches: Counter,
     /// Time spent in predict.

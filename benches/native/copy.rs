@@ -86,9 +86,9 @@ fn result_sized(plan: &Plan) -> Outcome<Vec<u8>> {
         end: time + plan.models[0].size_ms,
         events: (plan.models[0].size_ms / crate::spec::PACE) as usize,
     };
-    let outputs = vec![("mean".to_owned(), Column::Floats(vec![20.0 / 3.0]))];
+    let outputs = vec![("mean".to_owned(), Column::Floats(vec![20.0 / 3.0]))].into();
     let encoded = ResultEncoder::new(plan, 0, true).encode(plan, &[window], &outputs)?;
-    let record = &encoded.first().ok_or("no result")?.record;
+    let record = encoded.first().and_then(|result| result.record.as_ref()).ok_or("no result")?;
     let Headers::Result { id, .. } = &record.headers else { return Err("no headers of a result".into()) };
     let headers = ["id", "group", "model", &plan.group_id, &plan.models[0].name];
     // Each header has two lengths of a byte; the id is in hexadecimal.

@@ -114,16 +114,19 @@ class App:
         per_worker: bool = False,
         late: Literal["drop", "topic"] = "drop",
         on_error: Literal["fail"] = "fail",
-        outputs: None = None,
+        outputs: Sequence[str] | None = None,
         timestamps: bool = True,
+        pad_batch_to: int | None = None,
         name: str | None = None,
         version: str | None = None,
     ) -> Callable[[M], M]:
         """Register a model: a function `predict(batch)`, or a class with a method of that name.
 
         `predict` gets a WindowBatch of n windows and returns n rows: a list or 1-D array, which becomes the
-        field `prediction`, or a dict of those, one field each. A class may also have `load(self)`,
-        `warmup(self, batch)`, which gets a synthetic batch, and `close(self)`.
+        field `prediction`; a dict of those, or a frame of pandas, polars or pyarrow, one field each; a list
+        of dicts; or, with `outputs`, an array (n, len(outputs)). A row of a list that is None emits nothing
+        and is counted in `windows_silent`. A class may also have `load(self)`, `warmup(self, batch)`, which
+        gets a synthetic batch, and `close(self)`.
 
         Args:
             source: Where the events come from.
@@ -135,8 +138,13 @@ class App:
             late: What happens to events too late for a window: `"drop"` counts them, `"topic"` also sends
                 them to the late topic.
             on_error: `"fail"`: an exception in the model ends the run with that exception.
-            outputs: None.
+            outputs: Names of the fields of a result: of the columns of a 2-D array, of the values in each row
+                of a list, in this order, or of the one field of a 1-D array. Of a dict or a frame exactly
+                these are expected.
             timestamps: False: `batch.timestamps` is not gathered, and reading it is an error.
+            pad_batch_to: For models with a fixed batch dimension: the dense arrays of a batch (`pad`, `last`,
+                `resample`, `summary`) have this many windows, the last one repeated, and rows of the result
+                beyond `len(batch)` are cut off. A call then has no more windows than this.
             name: In metrics, headers and commits; None: the name of the class or function.
             version: Goes into the header `model-version` of each result.
 
@@ -160,6 +168,7 @@ class App:
                 on_error=on_error,
                 outputs=outputs,
                 timestamps=timestamps,
+                pad_batch_to=pad_batch_to,
                 name=name,
                 version=version,
             )

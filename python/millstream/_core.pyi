@@ -3,11 +3,12 @@
 Only `Window`, `WindowBatch` and `__version__` are public, by their names in `millstream`.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, Self, TypeAlias, final, overload, type_check_only
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Literal, Protocol, Self, TypeAlias, final, overload, type_check_only
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
     "Consumer",
@@ -25,6 +26,12 @@ __all__ = [
 
 __version__: str
 
+_Stat: TypeAlias = Literal[
+    "count", "mean", "std", "min", "max", "first", "last", "slope", "energy", "missing"
+]
+_Layout: TypeAlias = Literal["ntf", "nft"]
+# float64, or float32 where the topic or a call says so
+_Floats: TypeAlias = NDArray[Any]
 _Headers: TypeAlias = list[tuple[str, bytes]]
 # ("record", partition, key, value, timestamp in ms, headers) or ("advance", ms)
 _Item: TypeAlias = tuple[str, int, bytes | None, bytes | None, int | None, _Headers] | tuple[str, int]
@@ -123,8 +130,8 @@ class WindowBatch:
         """Source partition of each window, (n,)."""
 
     @property
-    def values(self) -> NDArray[np.float64]:
-        """All events, (events, fields), window after window."""
+    def values(self) -> _Floats:
+        """All events, (events, fields), window after window, in the `dtype` of the topic."""
 
     @property
     def row_splits(self) -> NDArray[np.int64]:
@@ -142,38 +149,181 @@ class WindowBatch:
     def names(self) -> tuple[str, ...]:
         """The declared fields, in the order of the columns of `values`."""
 
+    @property
+    def context(self) -> Mapping[str, NDArray[np.object_]]:
+        """By context field of the topic an object array (n,): the last value in each window.
+
+        str, int, float or bool; None where no event has one, which `missing="nan"` allows.
+        """
+
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Window]: ...
     @overload
     def __getitem__(self, key: int, /) -> Window: ...
     @overload
-    def __getitem__(self, key: str, /) -> NDArray[np.float64]: ...
-    def pad(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return the windows as one dense array, filled with NaN on the left.
+    def __getitem__(self, key: str, /) -> _Floats: ...
+    def pad(
+        self,
+        length: int | None = None,
+        *,
+        side: Literal["left", "right"] = "left",
+        value: float = ...,
+        layout: _Layout = "ntf",
+        dtype: DTypeLike | None = None,
+    ) -> tuple[_Floats, NDArray[np.bool_]]:
+        """Return the windows as one dense array, and which of its places hold an event.
+
+        With `pad_batch_to` on the model n is that number here and in the other dense arrays: the last window
+        is repeated.
+
+        Args:
+            length: Places per window, 1 or more; None: as many as the longest one has. Of longer windows the
+                latest events are taken.
+            side: Where the places without an event are.
+            value: What stands there; NaN.
+            layout: `"ntf"`, or `"nft"` for channels first, as sktime, aeon and Conv1d want it.
+            dtype: float32 or float64; None: that of the topic.
 
         Returns:
-            X, float64 (n, longest, fields), and mask, bool (n, longest), True where X holds an event.
+            X, (n, length, fields) or (n, fields, length), and mask, bool (n, length).
+
+        Raises:
+            ValueError: `length` is less than 1, or a word is not one of those above.
+            MemoryError: There is not enough for the array.
         """
 
-    def last(self, n: int) -> NDArray[np.float64]:
-        """Return the latest `n` events of each window, float64 (windows, n, fields), NaN on the left.
+    def last(
+        self,
+        n: int,
+        *,
+        side: Literal["left", "right"] = "left",
+        value: float = ...,
+        layout: _Layout = "ntf",
+        dtype: DTypeLike | None = None,
+    ) -> _Floats:
+        """Return the latest `n` events of each window, (windows, n, fields): `pad(n)` without its mask.
 
         Args:
             n: Events per window, 1 or more.
+            side: Where the places without an event are.
+            value: What stands there; NaN.
+            layout: `"ntf"`, or `"nft"` for (windows, fields, n).
+            dtype: float32 or float64; None: that of the topic.
 
         Raises:
-            ValueError: `n` is less than 1.
+            ValueError: `n` is less than 1, or a word is not one of those above.
+            MemoryError: There is not enough for the array.
+        """
+
+    def resample(
+        self,
+        n: int | None = None,
+        *,
+        every: str | timedelta | None = None,
+        how: Literal["linear", "previous", "mean"] = "linear",
+        layout: _Layout = "ntf",
+        dtype: DTypeLike | None = None,
+    ) -> _Floats:
+        """Return values at evenly spaced times of each window, the first at its start. NaN is left out.
+
+        Args:
+            n: How many times, `size / n` apart.
+            every: Or the time between them, `"20ms"`; there are ceil(size / every) of them.
+            how: `"linear"`: on the line between the neighbours, as `numpy.interp`: the first and the last
+                value hold beyond them. `"previous"`: the latest value at or before, NaN where there is none.
+                `"mean"`: the mean of the values from a time until before the next, NaN where there is none.
+            layout: `"ntf"`, or `"nft"` for (windows, fields, n).
+            dtype: float32 or float64; None: that of the topic.
+
+        Returns:
+            (windows, n, fields); all NaN where a field has no value in a window.
+
+        Raises:
+            AttributeError: The model was declared with `timestamps=False`.
+            ConfigError: `every` is no duration.
+            TypeError: Both or neither of `n` and `every` are given.
+            ValueError: `n` is less than 1, or a word is not one of those above.
+            MemoryError: There is not enough for the array.
+        """
+
+    def summary(self, stats: list[_Stat] | None = None, *, dtype: DTypeLike | None = None) -> _Floats:
+        """Return statistics of each window, (windows, fields * stats): all of the first field, and so on.
+
+        `count`, `mean`, `std` (of a population), `min`, `max`, `first`, `last`, `slope` (of the least-squares
+        line, per second), `energy` (sum of squares), `missing` (share of events). All but `missing` are of
+        what is not NaN; without any, `count` and `energy` are 0 and the others NaN.
+
+        Args:
+            stats: Which, in this order; None: all, in the order above.
+            dtype: float32 or float64; None: that of the topic.
+
+        Raises:
+            AttributeError: `slope` of a model that was declared with `timestamps=False`.
+            ValueError: There is no such statistic.
+            MemoryError: There is not enough for the array.
+        """
+
+    def summary_names(self, stats: list[_Stat] | None = None) -> tuple[str, ...]:
+        """Return the names of the columns of `summary(stats)`: `"ax_mean"`, `"ax_std"`, ..."""
+
+    def to_arrow(self, *, long: bool = True) -> Any:
+        """Return a `pyarrow.Table`; see `to_pandas`.
+
+        Raises:
+            ModuleNotFoundError: pyarrow is not installed.
+        """
+
+    def to_pandas(self, *, long: bool = True) -> Any:
+        """Return a `pandas.DataFrame`, a copy.
+
+        A column of ours whose name a field or a context field has gets a `_` at its end.
+
+        Args:
+            long: True: a row per event, with `window` (its place in the batch), `key`, `start`, `end`,
+                `partition`, `timestamp`, context, fields. False: a row per window, with `key`, `start`,
+                `end`, `partition`, `n_events`, context, and lists in `timestamp` and fields. Times are
+                datetimes of UTC in ms; with `timestamps=False` there is no `timestamp`.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+
+    def to_polars(self, *, long: bool = True) -> Any:
+        """Return a `polars.DataFrame`; see `to_pandas`.
+
+        Raises:
+            ModuleNotFoundError: polars is not installed.
+        """
+
+    def __arrow_c_stream__(self, requested_schema: object = None, *, long: bool = True) -> object:
+        """Return the table of `to_arrow` for whatever reads the Arrow PyCapsule interface.
+
+        Args:
+            requested_schema: Not looked at; readers cast for themselves.
+            long: As in `to_pandas`.
         """
 
     @staticmethod
-    def synthetic(names: list[str], windows: int, events: int, timestamps: bool) -> WindowBatch:
+    def synthetic(
+        names: list[str],
+        windows: int,
+        events: int,
+        timestamps: bool,
+        *,
+        dtype: str = "float64",
+        context: list[str] = ...,
+        pad_batch_to: int | None = None,
+    ) -> WindowBatch:
         """Return a made-up batch to warm a model up with.
 
         Args:
             names: The fields.
             windows: How many windows.
-            events: How many events each of them has.
+            events: How many events each of them has, one per second.
             timestamps: Whether the batch has event times.
+            dtype: `"float64"` or `"float32"`.
+            context: The context fields; their values are `"warmup"`.
+            pad_batch_to: Windows of its dense arrays.
         """
 
 @final
@@ -197,7 +347,7 @@ class Window:
         """Source partition."""
 
     @property
-    def values(self) -> NDArray[np.float64]:
+    def values(self) -> _Floats:
         """Events by time and offset, (events, fields); read-only."""
 
     @property
@@ -209,11 +359,15 @@ class Window:
         """
 
     @property
+    def context(self) -> dict[str, str | int | float | bool | None]:
+        """The last value of each context field of the topic."""
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The declared fields, in the order of the columns of `values`."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, name: str, /) -> NDArray[np.float64]: ...
+    def __getitem__(self, name: str, /) -> _Floats: ...
 
 @final
 class EmbeddedBroker:

@@ -48,6 +48,14 @@ class ModelHooks:
             instance.load()
         self._loaded.append(instance)
         if hasattr(instance, "warmup"):
-            fields = list(self._spec.source.fields)
-            windows = min(_WARMUP_WINDOWS, self._spec.max_batch)
-            instance.warmup(WindowBatch.synthetic(fields, windows, _WARMUP_EVENTS, self._spec.timestamps))
+            spec, source = self._spec, self._spec.source
+            made_up = WindowBatch.synthetic(
+                list(source.fields),
+                min(_WARMUP_WINDOWS, spec.max_batch),
+                _WARMUP_EVENTS,
+                spec.timestamps,
+                dtype=source.dtype,
+                context=list(source.context),
+                pad_batch_to=spec.pad_batch_to,
+            )
+            instance.warmup(made_up)

@@ -1,7 +1,7 @@
 """What `@app.model` declares: the function or class, where it reads, what it sees, where it writes."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,8 @@ Late = Literal["drop", "topic"]
 _LONGEST_NAME = 100
 _MOST_WORKERS = 256
 _MOST_WINDOWS = 1 << 20
+# The fields of a result record that are not the model's.
+_RESERVED_FIELDS = ("key", "window", "n_events")
 # The methods of a model class, with the number of arguments each is called with beside self.
 _METHODS = {"load": 0, "predict": 1, "warmup": 1, "close": 0}
 
@@ -32,7 +34,9 @@ class ModelSpec:
     workers: int
     per_worker: bool
     late: Late
+    outputs: tuple[str, ...] | None
     timestamps: bool
+    pad_batch_to: int | None
 
 
 def declare(
@@ -46,8 +50,9 @@ def declare(
     per_worker: bool,
     late: Late,
     on_error: Literal["fail"],
-    outputs: None,
+    outputs: Sequence[str] | None,
     timestamps: bool,
+    pad_batch_to: int | None,
     name: str | None,
     version: str | None,
 ) -> ModelSpec:
@@ -67,9 +72,10 @@ def declare(
         fix = 'write window=HoppingWindow("10s", hop="1s", grace="5s")'
         raise _check.refusal(f"{owner} window", window, "is not a window", fix)
     _check.choice(f"{owner} on_error", on_error, ("fail",))
-    if outputs is not None:
-        fix = "leave it out, and return a dict of one list or array per field from predict"
-        raise _check.refusal(f"{owner} outputs", outputs, "is not accepted", fix)
+    most_windows = _check.count(f"{owner} max_batch", max_batch, most=_MOST_WINDOWS)
+    if pad_batch_to is not None:
+        padded = _check.count(f"{owner} pad_batch_to", pad_batch_to, most=_MOST_WINDOWS)
+        most_windows = min(most_windows, padded)
     spec = ModelSpec(
         target=target,
         name=named,
@@ -77,16 +83,34 @@ def declare(
         source=source,
         window=window,
         sink=_check.name(f"{owner} sink", sink, fix='write the name of a topic: sink="results"'),
-        max_batch=_check.count(f"{owner} max_batch", max_batch, most=_MOST_WINDOWS),
+        max_batch=most_windows,
         workers=_check.count(f"{owner} workers", workers, most=_MOST_WORKERS),
         per_worker=_check.flag(f"{owner} per_worker", per_worker),
         late=_check.choice(f"{owner} late", late, get_args(Late)),
+        outputs=None if outputs is None else _output_names(f"{owner} outputs", outputs),
         timestamps=_check.flag(f"{owner} timestamps", timestamps),
+        pad_batch_to=pad_batch_to,
     )
     if spec.per_worker and not isinstance(target, type):
         fix = "write a class, or leave per_worker out"
         raise _check.refusal(f"{owner} per_worker", True, "needs a class to make instances of", fix)
     return spec
+
+
+def _output_names(setting: str, value: object) -> tuple[str, ...]:
+    fix = 'write a list of field names: outputs=["label", "score"]'
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise _check.refusal(setting, value, "is not a list of names", fix)
+    names = tuple(_check.text(f"{setting}[{i}]", name, fix=fix) for i, name in enumerate(value))
+    if not names:
+        raise _check.refusal(setting, value, "names no field", fix)
+    for name in names:
+        if names.count(name) > 1:
+            raise _check.refusal(setting, value, f"names {name!r} twice", "name each field once")
+        if name in _RESERVED_FIELDS:
+            problem = f"names {name!r}, which each result record already has"
+            raise _check.refusal(setting, value, problem, "give it another name")
+    return names
 
 
 def _name(target: Callable[..., Any], name: str | None) -> str:

@@ -12,7 +12,7 @@ from millstream._topic import Topic
 from millstream.errors import ConfigError
 
 _IDLE_MS = 30_000
-# One topic is read once, under one rule, whatever the number of models on it; only fields may differ.
+# One topic is read once, under one rule, whatever the number of models on it; what they see of it may differ.
 _SHARED = (
     "key",
     "timestamp",
@@ -58,7 +58,7 @@ def _source(declarations: Sequence[Topic], *, chained: bool) -> dict[str, Any]:
                     f"Topic({first.name!r}) {rule}",
                     theirs,
                     f"is {_check.shown(mine)} in another declaration of this topic",
-                    "give all of them the same; only fields may differ within an app",
+                    "give all of them the same; only fields, context and dtype may differ within an app",
                 )
     return {
         "topic": first.name,
@@ -66,6 +66,7 @@ def _source(declarations: Sequence[Topic], *, chained: bool) -> dict[str, Any]:
         "timestamp": first.timestamp,
         "timestamp_unit": first.timestamp_unit,
         "fields": list(dict.fromkeys(field for topic in declarations for field in topic.fields)),
+        "context": list(dict.fromkeys(field for topic in declarations for field in topic.context)),
         "missing": first.missing,
         "format": first.format,
         "idle_timeout_ms": _idle_ms(first, chained=chained),
@@ -96,7 +97,11 @@ def _model(model: ModelSpec, source: int) -> dict[str, Any]:
         "workers": model.workers,
         "late": model.late,
         "fields": list(model.source.fields),
+        "context": list(model.source.context),
+        "dtype": model.source.dtype,
         "timestamps": model.timestamps,
+        "pad_batch_to": model.pad_batch_to,
+        "outputs": None if model.outputs is None else list(model.outputs),
     }
 
 

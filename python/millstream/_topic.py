@@ -25,9 +25,13 @@ class Topic:
         timestamp: JSON field that holds the event time. None takes the record's timestamp.
         timestamp_unit: `"ms"`, `"s"`, `"us"`, `"ns"` since the epoch, or `"rfc3339"` text. None means ms, and
             has the first records checked for a unit that is plainly another one.
-        fields: JSON fields that make up the features, float64 each, in this order; nested ones by dotted
+        fields: JSON fields that make up the features, a number each, in this order; nested ones by dotted
             path. Numbers and booleans are taken, quoted numbers are not.
-        missing: `"dead_letter"`: an absent or null field makes the record a dead letter; `"nan"`: it is NaN.
+        context: JSON fields that say where events are from, a string, number or boolean each; of a window a
+            model sees the last value by time and offset, in `batch.context`.
+        dtype: Type of the features as models see them, `"float64"` or `"float32"`, rounded to the nearest.
+        missing: `"dead_letter"`: an absent or null field makes the record a dead letter; `"nan"`: it is NaN,
+            and as context not there: the last value that is counts.
         format: `"json"`.
         idle_timeout: A partition that is caught up and quiet for this long closes the windows that its events
             are waiting in. `"auto"`: 30 s, and off where the topic is a sink of the same app. None: off.
@@ -45,6 +49,8 @@ class Topic:
     timestamp: str | None = None
     timestamp_unit: TimestampUnit | None = None
     fields: Sequence[str] = ()
+    context: Sequence[str] = ()
+    dtype: Literal["float64", "float32"] = "float64"
     missing: Literal["dead_letter", "nan"] = "dead_letter"
     format: Literal["json"] = "json"
     idle_timeout: Duration | Literal["auto"] | None = "auto"
@@ -59,7 +65,9 @@ class Topic:
         if self.timestamp is not None:
             _check.field_path(f"{owner} timestamp", self.timestamp)
         self._check_unit(f"{owner} timestamp_unit")
-        self._set("fields", _field_names(f"{owner} fields", self.fields))
+        self._set("fields", _field_names(f"{owner} fields", self.fields, 'fields=["ax", "ay"]'))
+        self._set("context", _field_names(f"{owner} context", self.context, 'context=["site"]'))
+        _check.choice(f"{owner} dtype", self.dtype, ("float64", "float32"))
         _check.choice(f"{owner} missing", self.missing, ("dead_letter", "nan"))
         _check.choice(f"{owner} format", self.format, ("json",))
         if self.idle_timeout is not None and self.idle_timeout != "auto":
@@ -84,8 +92,8 @@ class Topic:
         object.__setattr__(self, attribute, value)
 
 
-def _field_names(setting: str, value: object) -> tuple[str, ...]:
-    fix = 'write a list of JSON field names: fields=["ax", "ay"]'
+def _field_names(setting: str, value: object, example: str) -> tuple[str, ...]:
+    fix = f"write a list of JSON field names: {example}"
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise _check.refusal(setting, value, "is not a list of names", fix)
     names = tuple(_check.field_path(f"{setting}[{i}]", field) for i, field in enumerate(value))

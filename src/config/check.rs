@@ -60,7 +60,10 @@ fn model(plan: &Plan, model: &ModelConfig) -> Result<()> {
     let Some(source) = plan.sources.get(model.source) else {
         return Err(Error::config(format!("model {name} has no source {}", model.source)));
     };
-    if let Some(field) = model.fields.iter().find(|field| !source.fields.contains(field)) {
+    let unknown = |mine: &[String], declared: &[String]| mine.iter().find(|f| !declared.contains(f)).cloned();
+    let undeclared =
+        unknown(&model.fields, &source.fields).or_else(|| unknown(&model.context, &source.context));
+    if let Some(field) = undeclared {
         return Err(Error::config(format!(
             "model {name} reads field {field:?}, which its source does not declare"
         )));
@@ -87,6 +90,14 @@ fn model(plan: &Plan, model: &ModelConfig) -> Result<()> {
     }
     at_least(&format!("min_events of model {name}"), model.min_events as i64, 1)?;
     at_least(&format!("max_batch of model {name}"), model.max_batch as i64, 1)?;
+    if let Some(pad) = model.pad_batch_to
+        && pad < model.max_batch
+    {
+        return Err(Error::config(format!(
+            "pad_batch_to of model {name} is {pad}, less than its max_batch of {}: make max_batch at most that",
+            model.max_batch
+        )));
+    }
     at_least(&format!("workers of model {name}"), model.workers as i64, 1)
 }
 

@@ -50,6 +50,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// A set of names, in short: how many they are and a hash of them.
+fn set(kind: &str, names: &[String]) -> String {
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let hash = names.iter().fold(Identity::new(kind), |hash, name| hash.text(name)).finish();
+    format!("{}:{}", names.len(), hex(&hash[..4]))
+}
+
 impl Plan {
     /// The fingerprint of a model: name, version, source, size, hop, offset and grace.
     pub fn fingerprint(&self, model: &ModelConfig) -> [u8; 16] {
@@ -89,15 +97,18 @@ impl SourceConfig {
     /// does not.
     pub fn validity(&self) -> String {
         let Format::Json = self.format;
-        let mut fields: Vec<&str> = self.fields.iter().map(String::as_str).collect();
-        fields.sort_unstable();
-        let hash = fields.iter().fold(Identity::new("fields"), |hash, field| hash.text(field)).finish();
+        let fields = set("fields", &self.fields);
+        // An app without context is what it was before there was any.
+        let context = if self.context.is_empty() {
+            String::new()
+        } else {
+            format!(" context={}", set("context", &self.context))
+        };
         let key =
             self.key.as_deref().map_or_else(|| "record".to_owned(), |key| key.escape_default().to_string());
         let missing = if self.missing == Missing::Nan { "nan" } else { "dead_letter" };
         let future = self.max_future_ms.map_or_else(|| "none".to_owned(), |ahead| format!("{ahead}ms"));
-        let (count, fields) = (fields.len(), hex(&hash[..4]));
-        format!("key={key} fields={count}:{fields} missing={missing} max_future={future} format=json")
+        format!("key={key} fields={fields}{context} missing={missing} max_future={future} format=json")
     }
 
     /// What decides an event's time: the domain in which the clock lives.
@@ -107,5 +118,36 @@ impl SourceConfig {
             None => "record".to_owned(),
             Some(field) => format!("{}:{unit}", field.escape_default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TimestampUnit;
+
+    fn source(context: &[&str]) -> SourceConfig {
+        SourceConfig {
+            topic: "t".into(),
+            key: None,
+            timestamp: Some("ts".into()),
+            timestamp_unit: Some(TimestampUnit::Ms),
+            fields: vec!["v".into()],
+            context: context.iter().map(ToString::to_string).collect(),
+            missing: Missing::DeadLetter,
+            format: Format::Json,
+            idle_timeout_ms: None,
+            max_future_ms: None,
+            scattered: false,
+        }
+    }
+
+    #[test]
+    fn context_decides_validity_as_fields_do_and_its_order_does_not() {
+        let validity = |context: &[&str]| source(context).validity();
+        assert_eq!(validity(&["a", "b"]), validity(&["b", "a"]));
+        assert_ne!(validity(&["a"]), validity(&["b"]));
+        assert_ne!(validity(&["v"]), validity(&[]));
+        assert!(!validity(&[]).contains("context"));
     }
 }

@@ -54,6 +54,9 @@ struct Found {
     slots: Vec<Scalar>,
     key: String,
     time: String,
+    /// Texts of the context fields, whose slots come after those of `first_context - FIELDS` numeric ones.
+    texts: Vec<String>,
+    first_context: usize,
 }
 
 impl Found {
@@ -63,6 +66,7 @@ impl Found {
             let buffer = match *slot {
                 KEY => &mut self.key,
                 TIME => &mut self.time,
+                slot if slot >= self.first_context => &mut self.texts[slot - self.first_context],
                 _ => continue,
             };
             buffer.clear();
@@ -91,16 +95,29 @@ pub(super) struct JsonDecoder {
 
 impl JsonDecoder {
     /// `lenient` takes bare `NaN` and `Infinity` tokens for null, as some writers produce them.
-    pub(super) fn new(key: Option<&str>, time: Option<&str>, fields: &[String], lenient: bool) -> Self {
+    pub(super) fn new(
+        key: Option<&str>,
+        time: Option<&str>,
+        fields: &[String],
+        context: &[String],
+        lenient: bool,
+    ) -> Self {
         let mut root = Node::default();
         for (path, slot) in key.map(|path| (path, KEY)).into_iter().chain(time.map(|path| (path, TIME))) {
             root.insert(path, slot);
         }
-        for (index, path) in fields.iter().enumerate() {
+        for (index, path) in fields.iter().chain(context).enumerate() {
             root.insert(path, FIELDS + index);
         }
-        let slots = vec![Scalar::Missing; FIELDS + fields.len()];
-        Self { root, found: Found { slots, key: String::new(), time: String::new() }, lenient }
+        let first_context = FIELDS + fields.len();
+        let found = Found {
+            slots: vec![Scalar::Missing; first_context + context.len()],
+            key: String::new(),
+            time: String::new(),
+            texts: vec![String::new(); context.len()],
+            first_context,
+        };
+        Self { root, found, lenient }
     }
 
     /// Parses a value; what was found stays until the next call.
@@ -125,6 +142,11 @@ impl JsonDecoder {
 
     pub(super) fn field(&self, index: usize) -> Scalar {
         self.found.slots[FIELDS + index]
+    }
+
+    /// A context field, and its text where it is one.
+    pub(super) fn context(&self, index: usize) -> (Scalar, &str) {
+        (self.found.slots[self.found.first_context + index], &self.found.texts[index])
     }
 
     pub(super) fn time(&self) -> Scalar {

@@ -9,6 +9,7 @@ mod timestamp;
 pub use reason::{Reason, Rejected};
 
 use crate::config::{Missing, SourceConfig, TimestampUnit};
+use crate::context::ContextValue;
 use crate::record::RawRecord;
 use crate::time::{MAX_TIME, Millis};
 use json::{JsonDecoder, Scalar};
@@ -25,6 +26,8 @@ pub struct Event<'a> {
     pub time: Millis,
     /// The declared fields, in order.
     pub row: &'a [f64],
+    /// The declared context, in order.
+    pub context: &'a [ContextValue],
 }
 
 /// How values are encoded; JSON is the first arm.
@@ -38,12 +41,15 @@ enum Format {
 pub struct Decoder {
     format: Format,
     fields: Vec<String>,
+    context: Vec<String>,
     key: Option<String>,
     timestamp: Option<String>,
     unit: TimestampUnit,
     missing_is_nan: bool,
     max_future: Option<Millis>,
     row: Vec<f64>,
+    /// Kept from record to record for the memory of its texts.
+    context_row: Vec<ContextValue>,
 }
 
 impl Decoder {
@@ -52,14 +58,22 @@ impl Decoder {
         let (key, timestamp) = (source.key.as_deref(), source.timestamp.as_deref());
         let missing_is_nan = source.missing == Missing::Nan;
         Self {
-            format: Format::Json(JsonDecoder::new(key, timestamp, &source.fields, missing_is_nan)),
+            format: Format::Json(JsonDecoder::new(
+                key,
+                timestamp,
+                &source.fields,
+                &source.context,
+                missing_is_nan,
+            )),
             fields: source.fields.clone(),
+            context: source.context.clone(),
             key: source.key.clone(),
             timestamp: source.timestamp.clone(),
             unit: source.timestamp_unit.unwrap_or_default(),
             missing_is_nan,
             max_future: source.max_future_ms,
             row: Vec::with_capacity(source.fields.len()),
+            context_row: vec![ContextValue::Missing; source.context.len()],
         }
     }
 
@@ -96,6 +110,10 @@ impl Decoder {
         for (index, field) in self.fields.iter().enumerate() {
             self.row.push(number(json.field(index), field, self.missing_is_nan)?);
         }
+        for (index, (field, to)) in self.context.iter().zip(&mut self.context_row).enumerate() {
+            let (value, text) = json.context(index);
+            context(value, text, field, self.missing_is_nan, to)?;
+        }
         if let (true, Some(ahead), Some(stamped)) = (own_time, self.max_future, record.timestamp)
             && time > stamped.saturating_add(ahead)
         {
@@ -106,7 +124,7 @@ impl Decoder {
             return Err(Rejected::new(Reason::FutureTimestamp, detail).at(time));
         }
         let key = if self.key.is_some() { json.key() } else { record.key.unwrap_or_default() };
-        Ok(Event { key, time, row: &self.row })
+        Ok(Event { key, time, row: &self.row, context: &self.context_row })
     }
 }
 
@@ -117,8 +135,7 @@ fn number(value: Scalar, field: &str, missing_is_nan: bool) -> Result<f64, Rejec
         Scalar::Float(value) => Ok(value),
         Scalar::Bool(value) => Ok(f64::from(u8::from(value))),
         Scalar::Missing | Scalar::Null if missing_is_nan => Ok(f64::NAN),
-        Scalar::Missing => Err(Rejected::new(Reason::MissingField, format!("field {field:?} is absent"))),
-        Scalar::Null => Err(Rejected::new(Reason::MissingField, format!("field {field:?} is null"))),
+        Scalar::Missing | Scalar::Null => Err(missing(value, field)),
         Scalar::Text => {
             Err(Rejected::new(Reason::BadType, format!("field {field:?} is a string, not a number")))
         }
@@ -126,6 +143,42 @@ fn number(value: Scalar, field: &str, missing_is_nan: bool) -> Result<f64, Rejec
             Err(Rejected::new(Reason::BadType, format!("field {field:?} is {kind}, not a number")))
         }
     }
+}
+
+/// Writes a value over the one of the record before.
+fn context(
+    value: Scalar,
+    text: &str,
+    field: &str,
+    may_be_missing: bool,
+    to: &mut ContextValue,
+) -> Result<(), Rejected> {
+    *to = match value {
+        Scalar::Text => {
+            if let ContextValue::Text(old) = to {
+                old.clear();
+                old.push_str(text);
+                return Ok(());
+            }
+            ContextValue::Text(text.to_owned())
+        }
+        Scalar::Int(value) => ContextValue::Int(value),
+        Scalar::Unsigned(value) => ContextValue::Unsigned(value),
+        Scalar::Float(value) => ContextValue::Float(value),
+        Scalar::Bool(value) => ContextValue::Bool(value),
+        Scalar::Missing | Scalar::Null if may_be_missing => ContextValue::Missing,
+        Scalar::Missing | Scalar::Null => return Err(missing(value, field)),
+        Scalar::Wrong(kind) => {
+            let detail = format!("context field {field:?} is {kind}, neither a string nor a number");
+            return Err(Rejected::new(Reason::BadType, detail));
+        }
+    };
+    Ok(())
+}
+
+fn missing(value: Scalar, field: &str) -> Rejected {
+    let how = if value == Scalar::Null { "null" } else { "absent" };
+    Rejected::new(Reason::MissingField, format!("field {field:?} is {how}"))
 }
 
 #[cfg(test)]

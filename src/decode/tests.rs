@@ -8,6 +8,7 @@ fn source(timestamp: Option<&str>, fields: &[&str]) -> SourceConfig {
         timestamp: timestamp.map(str::to_owned),
         timestamp_unit: None,
         fields: fields.iter().map(ToString::to_string).collect(),
+        context: Vec::new(),
         missing: Missing::DeadLetter,
         format: FormatConfig::Json,
         idle_timeout_ms: None,
@@ -170,4 +171,48 @@ fn without_a_timestamp_field_the_record_must_have_a_timestamp() {
     assert_eq!(decoder.decode(&tombstone).map_err(|rejected| rejected.reason), Err(Reason::NotJson));
     let keyless = RawRecord { key: None, timestamp: Some(5), ..record("{}") };
     assert_eq!(decoder.decode(&keyless).map_err(|rejected| rejected.reason), Err(Reason::MissingKey));
+}
+
+#[test]
+fn context_is_text_a_number_or_a_boolean_as_it_stands() {
+    let source = SourceConfig { context: vec!["site".into()], ..source(Some("ts"), &["v"]) };
+    let mut decoder = Decoder::new(&source);
+    let mut context = |value: &str| {
+        let text = format!("{{\"ts\":1,\"v\":2,\"site\":{value}}}");
+        let event = decoder.decode(&record(&text));
+        event.map(|e| (e.row[0], e.context[0].clone())).map_err(|rejected| rejected.reason)
+    };
+    let text = |text: &str| ContextValue::Text(text.to_owned());
+    assert_eq!(context("\"a\\u00e9\""), Ok((2.0, text("a\u{e9}"))));
+    assert_eq!(context("\"\""), Ok((2.0, text(""))));
+    assert_eq!(context("-7"), Ok((2.0, ContextValue::Int(-7))));
+    assert_eq!(context("18446744073709551615"), Ok((2.0, ContextValue::Unsigned(u64::MAX))));
+    assert_eq!(context("0.5"), Ok((2.0, ContextValue::Float(0.5))));
+    assert_eq!(context("true"), Ok((2.0, ContextValue::Bool(true))));
+    assert_eq!(context("null"), Err(Reason::MissingField));
+    assert_eq!(context("[1]"), Err(Reason::BadType));
+    assert_eq!(context("{}"), Err(Reason::BadType));
+}
+
+#[test]
+fn context_may_be_missing_where_fields_may() {
+    let source =
+        SourceConfig { context: vec!["site".into()], missing: Missing::Nan, ..source(Some("ts"), &[]) };
+    let mut decoder = Decoder::new(&source);
+    assert_eq!(
+        decoder.decode(&record(r#"{"ts":1}"#)).map(|e| e.context[0].clone()),
+        Ok(ContextValue::Missing)
+    );
+    assert_eq!(
+        decoder.decode(&record(r#"{"ts":1,"site":[]}"#)).map_err(|rejected| rejected.reason),
+        Err(Reason::BadType)
+    );
+}
+
+#[test]
+fn a_field_may_be_a_feature_and_context_at_once() {
+    let source = SourceConfig { context: vec!["v".into()], ..source(Some("ts"), &["v"]) };
+    let mut decoder = Decoder::new(&source);
+    let event = decoder.decode(&record(r#"{"ts":1,"v":3}"#)).unwrap();
+    assert_eq!((event.row, event.context), (&[3.0][..], &[ContextValue::Int(3)][..]));
 }

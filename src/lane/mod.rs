@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use cut::Standing;
 pub use start::{Restoring, StartPoint};
 
-use crate::batch::{Batch, WindowMeta};
+use crate::batch::{Batch, Values, WindowMeta};
 use crate::config::{Late, Plan};
 use crate::decode::{Decoder, Rejected};
 use crate::error::Result;
@@ -78,6 +78,8 @@ pub struct Lane {
     turn: Vec<usize>,
     /// Per model: which fields of the row it reads; none is all of them.
     picks: Vec<Option<Vec<usize>>>,
+    /// Per model: the same of the context.
+    context_picks: Vec<Option<Vec<usize>>>,
 }
 
 impl Lane {
@@ -89,21 +91,16 @@ impl Lane {
             probe: UnitProbe::new(source),
             keys: KeyGuard::new(source),
         });
-        let picks = plan.models.iter().map(|model| {
-            let fields = &plan.sources[model.source].fields;
-            let pick = model
-                .fields
-                .iter()
-                .filter_map(|name| fields.iter().position(|field| field == name))
-                .collect();
-            (model.fields != *fields).then_some(pick)
-        });
+        let picks = plan.models.iter().map(|model| pick(&model.fields, &plan.sources[model.source].fields));
+        let context_picks =
+            plan.models.iter().map(|model| pick(&model.context, &plan.sources[model.source].context));
         Self {
             sources: sources.collect(),
             partitions: Vec::new(),
             missed: Vec::new(),
             turn: vec![0; plan.models.len()],
             picks: picks.collect(),
+            context_picks: context_picks.collect(),
             plan,
             metrics,
             routes,
@@ -129,7 +126,8 @@ impl Lane {
             Ok(event) => {
                 probe.see(event.time, record.timestamp)?;
                 let (windows, missed) = (&mut partition.windows, &mut self.missed);
-                let closed = windows.insert(event.key, event.time, event.row, record.offset, missed);
+                let closed =
+                    windows.insert(event.key, event.time, event.row, event.context, record.offset, missed);
                 // A key that has events here has been looked at.
                 if windows.new_key() || record.key.is_none() {
                     keys.see(event.key, record, &partition.id)?;
@@ -169,12 +167,15 @@ impl Lane {
         let mut wanted = ready.div_ceil(ready.div_ceil(config.max_batch));
         let place = self.place_of(model);
         let width = config.fields.len();
-        let mut batch = Batch { model, ..Batch::default() };
+        let mut batch = Batch { model, values: Values::new(config.dtype), ..Batch::default() };
         batch.windows.reserve_exact(wanted);
         batch.row_splits.reserve_exact(wanted + 1);
         batch.row_splits.push(0);
         if config.timestamps {
             batch.timestamps = Some(Vec::new());
+        }
+        if !config.context.is_empty() {
+            batch.contexts = Some(Vec::with_capacity(wanted));
         }
         let slots = self.partitions.len();
         for step in 0..slots {
@@ -190,9 +191,14 @@ impl Lane {
                 times.reserve_exact(events);
             }
             let (assignment, number) = (partition.assignment, partition.id.partition);
-            let Batch { windows, values, row_splits, timestamps, .. } = &mut batch;
-            let mut columns =
-                Columns { times: timestamps.as_mut(), values, pick: self.picks[model].as_deref() };
+            let Batch { windows, values, row_splits, timestamps, contexts, .. } = &mut batch;
+            let mut columns = Columns {
+                times: timestamps.as_mut(),
+                values,
+                pick: self.picks[model].as_deref(),
+                contexts: contexts.as_mut(),
+                pick_context: self.context_picks[model].as_deref(),
+            };
             partition.windows.gather(place, count, &mut columns, |buffer, closed| {
                 let events = closed.range.len;
                 row_splits.push(row_splits.last().copied().unwrap_or(0) + events as i64);
@@ -280,6 +286,12 @@ impl Lane {
             partition.late.warn(models, &self.plan, &partition.id, &self.log);
         }
     }
+}
+
+/// Where the fields of a model stand among those of its source; none is as they are.
+fn pick(mine: &[String], source: &[String]) -> Option<Vec<usize>> {
+    let places = mine.iter().filter_map(|name| source.iter().position(|field| field == name));
+    (mine != source).then(|| places.collect())
 }
 
 fn origin(partition: &Partition, record: &RawRecord<'_>) -> [(&'static str, Vec<u8>); 3] {

@@ -172,7 +172,14 @@ impl Restoring {
     pub fn replay(&mut self, record: &RawRecord<'_>) -> Result<()> {
         fault::at(Point::InRestore);
         if let Ok(event) = self.decoder.decode(record) {
-            self.windows.insert(event.key, event.time, event.row, record.offset, &mut self.missed);
+            self.windows.insert(
+                event.key,
+                event.time,
+                event.row,
+                event.context,
+                record.offset,
+                &mut self.missed,
+            );
             self.missed.clear();
         }
         self.taken += 1;

@@ -1,20 +1,43 @@
 //! `WindowBatch`: a batch's arrays, moved into numpy without a copy and read-only.
 
+use std::sync::Arc;
+
 use numpy::ndarray::Dim;
-use numpy::{
-    Element, PyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadwriteArray, PyUntypedArrayMethods,
-};
-use pyo3::exceptions::{
-    PyAttributeError, PyIndexError, PyKeyError, PyMemoryError, PyTypeError, PyValueError,
-};
+use numpy::{Element, PyArray, PyArray1, PyArray2, PyArrayMethods, PyReadwriteArray, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyIterator, PyList, PySlice, PyTuple};
+use pyo3::types::{PyCapsule, PyDict, PyIterator, PyList, PyMappingProxy, PySlice, PyTuple};
 
-use super::dense::Ragged;
+use super::arrow::{Rows, Table};
+use super::context;
+use super::dense::{self, Source};
+use super::synthetic;
 use super::window::Window;
-use crate::batch::{Batch, WindowMeta};
+use crate::batch::{Batch, Values, WindowMeta};
+use crate::config::{DType, ModelConfig};
+use crate::context::Context;
+use crate::ragged::{Ragged, Request, Stat};
 use crate::record::Key;
+
+/// What the batches of a model have in common.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) names: Vec<String>,
+    pub(super) context: Vec<String>,
+    pub(super) pad_to: Option<usize>,
+}
+
+impl Declared {
+    pub(super) fn of(model: &ModelConfig) -> Self {
+        Self { names: model.fields.clone(), context: model.context.clone(), pad_to: model.pad_batch_to }
+    }
+}
+
+enum ValuesArray {
+    F64(Py<PyArray2<f64>>),
+    F32(Py<PyArray2<f32>>),
+}
 
 /// Windows that go to the model in one call: ragged, contiguous, read-only.
 ///
@@ -23,7 +46,7 @@ use crate::record::Key;
 /// that column of `values`.
 #[pyclass(frozen, module = "millstream")]
 pub(super) struct WindowBatch {
-    names: Vec<String>,
+    declared: Arc<Declared>,
     windows: usize,
     key_bytes: Vec<Key>,
     keys: PyOnceLock<Py<PyArray1<Py<PyAny>>>>,
@@ -31,9 +54,11 @@ pub(super) struct WindowBatch {
     ends: Py<PyArray1<i64>>,
     lengths: Py<PyArray1<i64>>,
     partitions: Py<PyArray1<i32>>,
-    values: Py<PyArray2<f64>>,
+    values: ValuesArray,
     row_splits: Py<PyArray1<i64>>,
     timestamps: Option<Py<PyArray1<i64>>>,
+    contexts: Vec<Context>,
+    context: PyOnceLock<Py<PyMappingProxy>>,
 }
 
 fn read_only<T: Element, const D: usize>(array: &Bound<'_, PyArray<T, Dim<[usize; D]>>>)
@@ -44,10 +69,16 @@ where
     writable.make_nonwriteable();
 }
 
-fn array<T: Element>(py: Python<'_>, values: Vec<T>) -> Py<PyArray1<T>> {
+pub(super) fn array<T: Element>(py: Python<'_>, values: Vec<T>) -> Py<PyArray1<T>> {
     let array = PyArray1::from_vec(py, values);
     read_only(&array);
     array.unbind()
+}
+
+fn rows_array<T: Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) -> PyResult<Py<PyArray2<T>>> {
+    let values = PyArray1::from_vec(py, values).reshape(shape)?;
+    read_only(&values);
+    Ok(values.unbind())
 }
 
 /// A key for Python: str, or bytes where it is not UTF-8.
@@ -60,18 +91,20 @@ pub(super) fn key_object<'py>(py: Python<'py>, key: &[u8]) -> PyResult<Bound<'py
 
 impl WindowBatch {
     /// Takes the arrays out of a batch.
-    pub(super) fn new(py: Python<'_>, names: &[String], batch: &mut Batch) -> PyResult<Self> {
+    pub(super) fn new(py: Python<'_>, declared: &Arc<Declared>, batch: &mut Batch) -> PyResult<Self> {
         let windows = &batch.windows;
         let each = |of: fn(&WindowMeta) -> i64| array(py, windows.iter().map(of).collect());
         let (starts, ends) = (each(|window| window.start), each(|window| window.end));
         let lengths = each(|window| window.events as i64);
         let partitions = array(py, windows.iter().map(|window| window.partition).collect());
         let events = batch.row_splits.last().copied().unwrap_or(0) as usize;
-        let values =
-            PyArray1::from_vec(py, std::mem::take(&mut batch.values)).reshape([events, names.len()])?;
-        read_only(&values);
+        let shape = [events, declared.names.len()];
+        let values = match std::mem::take(&mut batch.values) {
+            Values::F64(values) => ValuesArray::F64(rows_array(py, values, shape)?),
+            Values::F32(values) => ValuesArray::F32(rows_array(py, values, shape)?),
+        };
         Ok(Self {
-            names: names.to_vec(),
+            declared: declared.clone(),
             windows: windows.len(),
             key_bytes: windows.iter().map(|window| window.key.clone()).collect(),
             keys: PyOnceLock::new(),
@@ -79,9 +112,11 @@ impl WindowBatch {
             ends,
             lengths,
             partitions,
-            values: values.unbind(),
+            values,
             row_splits: array(py, std::mem::take(&mut batch.row_splits)),
             timestamps: batch.timestamps.take().map(|times| array(py, times)),
+            contexts: batch.contexts.take().unwrap_or_default(),
+            context: PyOnceLock::new(),
         })
     }
 
@@ -113,7 +148,18 @@ impl WindowBatch {
     }
 
     pub(super) fn values_array<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.values.bind(py).clone().into_any()
+        match &self.values {
+            ValuesArray::F64(values) => values.bind(py).clone().into_any(),
+            ValuesArray::F32(values) => values.bind(py).clone().into_any(),
+        }
+    }
+
+    /// The context of one window, by field.
+    pub(super) fn context_of<'py>(&self, py: Python<'py>, window: usize) -> PyResult<Bound<'py, PyDict>> {
+        match self.contexts.get(window) {
+            None => Ok(PyDict::new(py)),
+            Some(row) => context::of_window(py, &self.declared.context, row),
+        }
     }
 
     /// The column of a field out of rows.
@@ -123,8 +169,9 @@ impl WindowBatch {
         rows: &Bound<'py, PyAny>,
         name: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let Some(index) = self.names.iter().position(|field| field == name) else {
-            return Err(PyKeyError::new_err(format!("no field {name:?}; there are {:?}", self.names)));
+        let names = &self.declared.names;
+        let Some(index) = names.iter().position(|field| field == name) else {
+            return Err(PyKeyError::new_err(format!("no field {name:?}; there are {names:?}")));
         };
         rows.get_item((PySlice::full(py), index))
     }
@@ -138,23 +185,49 @@ impl WindowBatch {
         }
     }
 
-    /// The latest `length` events of each window, or all of the longest, as a dense array; and which places are real.
-    fn dense<'py>(&self, py: Python<'py>, length: Option<usize>) -> PyResult<Dense<'py>> {
-        let (values, splits) = (self.values.bind(py).readonly(), self.row_splits.bind(py).readonly());
-        let (values, splits, width) = (values.as_slice()?, splits.as_slice()?, self.names.len());
-        let ragged = Ragged { values, splits, width };
-        let length = length.unwrap_or_else(|| ragged.longest());
-        let dense = py.detach(|| ragged.last(length).map(|dense| (dense, ragged.mask(length))));
-        let Some((dense, mask)) = dense else {
-            let shape = format!("({}, {length}, {width})", self.windows);
-            return Err(PyMemoryError::new_err(format!("an array of {shape} does not fit into memory")));
+    /// Works on the arrays as slices.
+    fn with_source<R>(&self, py: Python<'_>, body: impl FnOnce(Source<'_>) -> PyResult<R>) -> PyResult<R> {
+        let (splits, starts, ends) = (
+            self.row_splits.bind(py).readonly(),
+            self.starts.bind(py).readonly(),
+            self.ends.bind(py).readonly(),
+        );
+        let times = self.timestamps.as_ref().map(|times| times.bind(py).readonly());
+        let parts = Ragged::<()> {
+            values: &[],
+            splits: splits.as_slice()?,
+            width: self.declared.names.len(),
+            times: times.as_ref().map(|times| times.as_slice()).transpose()?,
+            starts: starts.as_slice()?,
+            ends: ends.as_slice()?,
+            pad_to: self.declared.pad_to,
         };
-        let dense = PyArray1::from_vec(py, dense).reshape([self.windows, length, width])?;
-        Ok((dense, PyArray1::from_vec(py, mask).reshape([self.windows, length])?))
+        match &self.values {
+            ValuesArray::F64(values) => {
+                body(Source::F64(parts.with_values(values.bind(py).readonly().as_slice()?)))
+            }
+            ValuesArray::F32(values) => {
+                body(Source::F32(parts.with_values(values.bind(py).readonly().as_slice()?)))
+            }
+        }
+    }
+
+    fn dense<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Request,
+        dtype: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.with_source(py, |source| {
+            let dtype = dense::dtype_or(source.dtype(), dtype)?;
+            source.array(py, request, dtype)
+        })
+    }
+
+    fn frame<'py>(slf: &Bound<'py, Self>, kind: &str, long: bool) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("millstream._frames")?.call_method1(kind, (slf, long))
     }
 }
-
-type Dense<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<bool>>);
 
 #[pymethods]
 impl WindowBatch {
@@ -188,8 +261,8 @@ impl WindowBatch {
     }
 
     #[getter]
-    fn values<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray2<f64>> {
-        self.values.bind(py).clone()
+    fn values<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.values_array(py)
     }
 
     #[getter]
@@ -204,7 +277,16 @@ impl WindowBatch {
 
     #[getter]
     pub(super) fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.names)
+        PyTuple::new(py, &self.declared.names)
+    }
+
+    #[getter]
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        let made = self.context.get_or_try_init(py, || {
+            let names = if self.contexts.is_empty() { &[][..] } else { &self.declared.context };
+            context::arrays(py, names, &self.contexts)
+        })?;
+        Ok(made.bind(py).clone())
     }
 
     fn __len__(&self) -> usize {
@@ -212,8 +294,12 @@ impl WindowBatch {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let events = self.values.bind(py).shape()[0];
-        format!("<WindowBatch of {} windows, {events} events, fields {:?}>", self.windows, self.names)
+        let events = match &self.values {
+            ValuesArray::F64(values) => values.bind(py).shape()[0],
+            ValuesArray::F32(values) => values.bind(py).shape()[0],
+        };
+        let names = &self.declared.names;
+        format!("<WindowBatch of {} windows, {events} events, fields {names:?}>", self.windows)
     }
 
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
@@ -239,44 +325,135 @@ impl WindowBatch {
         Ok(Bound::new(py, Window::new(slf, from_start as usize))?.into_any())
     }
 
-    fn pad<'py>(&self, py: Python<'py>) -> PyResult<Dense<'py>> {
-        self.dense(py, None)
+    #[pyo3(signature = (length=None, *, side="left", value=f64::NAN, layout="ntf", dtype=None))]
+    fn pad<'py>(
+        &self,
+        py: Python<'py>,
+        length: Option<i64>,
+        side: &str,
+        value: f64,
+        layout: &str,
+        dtype: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        self.with_source(py, |source| {
+            let pad = dense::pad("length", length, source.longest(), side, value, layout)?;
+            let dtype = dense::dtype_or(source.dtype(), dtype)?;
+            Ok((source.array(py, &Request::Events(pad), dtype)?, source.mask(py, &pad)?))
+        })
     }
 
-    fn last<'py>(&self, py: Python<'py>, n: i64) -> PyResult<Bound<'py, PyArray3<f64>>> {
-        if n < 1 {
-            return Err(PyValueError::new_err(format!("last({n}): n must be at least 1")));
+    #[pyo3(signature = (n, *, side="left", value=f64::NAN, layout="ntf", dtype=None))]
+    fn last<'py>(
+        &self,
+        py: Python<'py>,
+        n: i64,
+        side: &str,
+        value: f64,
+        layout: &str,
+        dtype: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let pad = dense::pad("n", Some(n), 0, side, value, layout)?;
+        self.dense(py, &Request::Events(pad), dtype)
+    }
+
+    #[pyo3(signature = (n=None, *, every=None, how="linear", layout="ntf", dtype=None))]
+    fn resample<'py>(
+        &self,
+        py: Python<'py>,
+        n: Option<i64>,
+        every: Option<&Bound<'py, PyAny>>,
+        how: &str,
+        layout: &str,
+        dtype: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let resample = dense::resample(n, every, how, layout)?;
+        self.timestamps_array(py)?;
+        self.dense(py, &Request::Grid(resample), dtype)
+    }
+
+    #[pyo3(signature = (stats=None, *, dtype=None))]
+    fn summary<'py>(
+        &self,
+        py: Python<'py>,
+        stats: Option<Vec<String>>,
+        dtype: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let stats = dense::stats(stats)?;
+        if stats.contains(&Stat::Slope) {
+            self.timestamps_array(py)?;
         }
-        Ok(self.dense(py, Some(n as usize))?.0)
+        self.dense(py, &Request::Summary(stats), dtype)
+    }
+
+    #[pyo3(signature = (stats=None))]
+    fn summary_names<'py>(
+        &self,
+        py: Python<'py>,
+        stats: Option<Vec<String>>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let stats = dense::stats(stats)?;
+        let names = self.declared.names.iter();
+        let all: Vec<String> =
+            names.flat_map(|name| stats.iter().map(move |stat| format!("{name}_{}", stat.name()))).collect();
+        PyTuple::new(py, all)
+    }
+
+    #[pyo3(signature = (*, long=true))]
+    fn to_arrow<'py>(slf: &Bound<'py, Self>, long: bool) -> PyResult<Bound<'py, PyAny>> {
+        Self::frame(slf, "to_arrow", long)
+    }
+
+    #[pyo3(signature = (*, long=true))]
+    fn to_pandas<'py>(slf: &Bound<'py, Self>, long: bool) -> PyResult<Bound<'py, PyAny>> {
+        Self::frame(slf, "to_pandas", long)
+    }
+
+    #[pyo3(signature = (*, long=true))]
+    fn to_polars<'py>(slf: &Bound<'py, Self>, long: bool) -> PyResult<Bound<'py, PyAny>> {
+        Self::frame(slf, "to_polars", long)
+    }
+
+    #[pyo3(signature = (requested_schema=None, *, long=true))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+        long: bool,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        // The schema that a consumer would like better is a wish: it casts for itself.
+        let _ = requested_schema;
+        let partitions = self.partitions.bind(py).readonly();
+        let partitions = partitions.as_slice()?;
+        let stream = self.with_source(py, |values| {
+            let table = Table {
+                names: &self.declared.names,
+                context_names: if self.contexts.is_empty() { &[] } else { &self.declared.context },
+                keys: &self.key_bytes,
+                contexts: &self.contexts,
+                partitions,
+                values,
+            };
+            let rows = if long { Rows::Events } else { Rows::Windows };
+            py.detach(|| table.stream(rows)).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+        })?;
+        PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
     }
 
     #[staticmethod]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
+    #[pyo3(signature = (names, windows, events, timestamps, *, dtype="float64", context=vec![], pad_batch_to=None))]
+    #[expect(clippy::too_many_arguments, reason = "what a topic and a model declare")]
     fn synthetic(
         py: Python<'_>,
         names: Vec<String>,
         windows: usize,
         events: usize,
         timestamps: bool,
+        dtype: &str,
+        context: Vec<String>,
+        pad_batch_to: Option<usize>,
     ) -> PyResult<Self> {
-        let meta = |index: usize| WindowMeta {
-            assignment: 0,
-            epoch: 0,
-            partition: 0,
-            key: Key::from(format!("warmup-{index}").as_bytes()),
-            start: 0,
-            end: 1000 * events.max(1) as i64,
-            events,
-        };
-        let total = windows * events;
-        let mut batch = Batch {
-            model: 0,
-            windows: (0..windows).map(meta).collect(),
-            // A slow wave: finite, not constant, and the same each time.
-            values: (0..total * names.len()).map(|i| (i as f64 * 0.1).sin()).collect(),
-            row_splits: (0..=windows).map(|window| (window * events) as i64).collect(),
-            timestamps: timestamps.then(|| (0..total).map(|i| 1000 * (i % events.max(1)) as i64).collect()),
-        };
-        Self::new(py, &names, &mut batch)
+        let declared = Arc::new(Declared { names, context, pad_to: pad_batch_to });
+        let dtype = dense::dtype_or(DType::Float64, Some(dtype.into_pyobject(py)?.as_any()))?;
+        Self::new(py, &declared, &mut synthetic::batch(&declared, windows, events, timestamps, dtype))
     }
 }

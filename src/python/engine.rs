@@ -55,7 +55,7 @@ impl Engine {
     fn open(&self, py: Python<'_>) -> PyResult<Vec<Arc<dyn Model>>> {
         let models = self.hooks.iter().zip(&self.plan.models).map(|(hooks, config)| {
             let calls: Vec<Py<PyAny>> = hooks.call_method0(py, "open")?.extract(py)?;
-            Ok(Arc::new(PyModel::new(&config.name, &config.fields, calls)) as Arc<dyn Model>)
+            Ok(Arc::new(PyModel::new(config, calls)) as Arc<dyn Model>)
         });
         models.collect()
     }

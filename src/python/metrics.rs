@@ -78,6 +78,7 @@ fn model_dict<'py>(py: Python<'py>, model: &ModelMetrics) -> PyResult<Bound<'py,
     dict.set_item("windows_closed", model.windows_closed.get())?;
     dict.set_item("windows_skipped", model.windows_skipped.get())?;
     dict.set_item("windows_produced", model.windows_produced.get())?;
+    dict.set_item("windows_silent", model.windows_silent.get())?;
     dict.set_item("batches", model.batches.get())?;
     dict.set_item("predict_seconds", model.predict_nanos.get() as f64 / 1e9)?;
     dict.set_item("pool_busy", model.pool_busy.load(Ordering::Relaxed))?;

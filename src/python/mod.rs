@@ -1,16 +1,20 @@
 //! The extension module `millstream._core`: the only place that names pyo3 and numpy.
 
+mod arrow;
 mod batch;
 mod check;
 mod client;
+mod context;
 mod dense;
 mod engine;
 mod error;
+mod json;
 mod log;
 mod metrics;
 mod model;
 mod offline;
 mod outputs;
+mod synthetic;
 mod wait;
 mod window;
 

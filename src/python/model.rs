@@ -1,32 +1,42 @@
 //! A Python callable as a model: attached while it runs, detached while its thread waits.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 
-use super::batch::WindowBatch;
+use super::batch::{Declared, WindowBatch};
 use super::error::raised;
 use super::outputs;
 use crate::batch::Batch;
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::predict::{Model, Outputs};
 
 /// What the workers of a model call: one callable each.
 pub(super) struct PyModel {
     name: String,
-    fields: Vec<String>,
+    declared: Arc<Declared>,
+    outputs: Option<Vec<String>>,
     calls: Vec<Py<PyAny>>,
 }
 
 impl PyModel {
-    pub(super) fn new(name: &str, fields: &[String], calls: Vec<Py<PyAny>>) -> Self {
-        Self { name: name.to_owned(), fields: fields.to_vec(), calls }
+    pub(super) fn new(config: &ModelConfig, calls: Vec<Py<PyAny>>) -> Self {
+        let declared = Arc::new(Declared::of(config));
+        Self { name: config.name.clone(), declared, outputs: config.outputs.clone(), calls }
     }
 
     fn call(&self, py: Python<'_>, worker: usize, batch: &mut Batch) -> Result<Outputs> {
         let python = |error| raised(&self.name, error);
-        let batch = WindowBatch::new(py, &self.fields, batch).map_err(python)?;
+        let windows = batch.len();
+        let batch = WindowBatch::new(py, &self.declared, batch).map_err(python)?;
         let call = self.calls[worker % self.calls.len()].bind(py);
         let result = call.call1((batch,)).map_err(python)?;
-        outputs::convert(&self.name, &result)
+        let mut outputs = outputs::convert(&self.name, self.outputs.as_deref(), &result)?;
+        if let Some(padded) = self.declared.pad_to {
+            outputs.cut_padding(windows, padded);
+        }
+        Ok(outputs)
     }
 }
 

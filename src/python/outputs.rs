@@ -1,97 +1,251 @@
-//! What `predict` returned, as columns: a 1-D array or a list, or a dict of arrays or lists.
+//! What `predict` returned, as rows: an array, a list of values, dicts or None, a dict of arrays or lists, or a frame.
 
 use numpy::{PyArray1, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
-use serde_json::{Map, Number, Value};
+use pyo3::types::{PyDict, PyFloat, PyList, PyString, PyTuple};
+use serde_json::Value;
 
 use super::error::raised;
+use super::json;
 use crate::error::{Error, Result};
 use crate::predict::{Column, Outputs};
 
-/// Nesting of a result at the most.
-const MAX_DEPTH: usize = 64;
-
-/// The columns of a result.
-pub(super) fn convert(model: &str, result: &Bound<'_, PyAny>) -> Result<Outputs> {
-    let context = Context { model };
-    let Ok(dict) = result.cast::<PyDict>() else {
-        return Ok(vec![("prediction".to_owned(), context.column("prediction", result, true)?)]);
-    };
-    let mut outputs = Vec::with_capacity(dict.len());
-    for (name, rows) in dict.iter() {
-        let Ok(name) = name.cast::<PyString>().map(ToString::to_string) else {
-            return Err(context.bad(format_args!("a dict with the key {}, which is no string", shown(&name))));
-        };
-        let column = context.column(&name, &rows, false)?;
-        outputs.push((name, column));
+/// The rows of a result; `names` are the fields that the model was declared to give.
+pub(super) fn convert(model: &str, names: Option<&[String]>, result: &Bound<'_, PyAny>) -> Result<Outputs> {
+    let reader = Reader { model, names };
+    if let Ok(dict) = result.cast::<PyDict>() {
+        return reader.dict(dict);
     }
-    if outputs.is_empty() {
-        return Err(context.bad("an empty dict"));
+    if is_list(result) {
+        return reader.list(result);
     }
-    Ok(outputs)
+    if let Some(columns) = reader.frame_columns(result)? {
+        return reader.frame(result, &columns);
+    }
+    if let Some(array) = reader.as_array(result)? {
+        return reader.array(&array);
+    }
+    let kind = reader.python(result.get_type().name())?;
+    Err(reader.bad(if result.is_none() { "None".to_owned() } else { format!("a {kind}") }))
 }
 
-fn shown(value: &Bound<'_, PyAny>) -> String {
+/// A value as an error names it.
+pub(super) fn shown(value: &Bound<'_, PyAny>) -> String {
     value.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string())
 }
 
-struct Context<'a> {
-    model: &'a str,
+fn is_list(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>()
 }
 
-impl Context<'_> {
-    fn bad(&self, what: impl std::fmt::Display) -> Error {
+/// Reads results of a model.
+pub(super) struct Reader<'a> {
+    model: &'a str,
+    names: Option<&'a [String]>,
+}
+
+impl Reader<'_> {
+    pub(super) fn bad(&self, what: impl std::fmt::Display) -> Error {
         Error::model(format!(
-            "predict of model {} returned {what}: return one row per window, as a 1-D array, a list, or a dict of those",
+            "predict of model {} returned {what}: return one row per window, as a 1-D array, a 2-D array with \
+             outputs=[...], a list, a dict of those, or a frame",
             self.model
         ))
     }
 
-    fn python<T>(&self, result: PyResult<T>) -> Result<T> {
+    pub(super) fn python<T>(&self, result: PyResult<T>) -> Result<T> {
         result.map_err(|error| raised(self.model, error))
     }
 
-    fn column(&self, name: &str, rows: &Bound<'_, PyAny>, bare: bool) -> Result<Column> {
-        if rows.is_none() {
-            return Err(self.bad(if bare { "None".to_owned() } else { format!("None in field {name:?}") }));
+    /// The one field of a result without names.
+    fn single(&self) -> Result<&str> {
+        match self.names {
+            None => Ok("prediction"),
+            Some([name]) => Ok(name),
+            Some(names) => Err(self.bad(format_args!("one column for outputs={names:?}"))),
         }
-        if let Ok(array) = rows.cast::<PyUntypedArray>() {
-            return self.array(name, array, bare);
-        }
-        if rows.is_instance_of::<PyList>() || rows.is_instance_of::<PyTuple>() {
-            return self.list(name, rows);
-        }
-        // Series, tensors and whatever else knows how to be an array.
-        if self.python(rows.hasattr("__array__"))? && !rows.is_instance_of::<PyFloat>() {
-            let numpy = self.python(rows.py().import("numpy"))?;
-            let array = self.python(numpy.call_method1("asarray", (rows,)))?;
-            if let Ok(array) = array.cast::<PyUntypedArray>() {
-                return self.array(name, array, bare);
-            }
-        }
-        let kind = self.python(rows.get_type().name())?;
-        let place = if bare { String::new() } else { format!(" in field {name:?}") };
-        Err(self.bad(format_args!("a {kind}{place}")))
     }
 
-    fn array(&self, name: &str, array: &Bound<'_, PyUntypedArray>, bare: bool) -> Result<Column> {
-        if array.ndim() != 1 {
-            if array.ndim() == 0 || bare {
-                return Err(self.bad(format_args!("an array of {} dimensions", array.ndim())));
-            }
-            let rows = self.python(array.call_method0("tolist"))?;
-            return self.list(name, &rows);
+    fn dict(&self, dict: &Bound<'_, PyDict>) -> Result<Outputs> {
+        let mut columns = Vec::with_capacity(dict.len());
+        for (name, rows) in dict.iter() {
+            let name = self.name(&name, "a dict with the key")?;
+            let column = self.column(&name, &rows)?;
+            columns.push((name, column));
         }
+        if columns.is_empty() {
+            return Err(self.bad("an empty dict"));
+        }
+        self.in_order(columns).map(Outputs::Columns)
+    }
+
+    /// The names of a frame's columns; none where it is no frame. pandas and polars have `columns`, pyarrow
+    /// `column_names`.
+    fn frame_columns<'py>(&self, value: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>> {
+        for names in ["column_names", "columns"] {
+            if self.python(value.hasattr(names))? {
+                return Ok(Some(self.python(value.getattr(names))?));
+            }
+        }
+        Ok(None)
+    }
+
+    fn frame(&self, frame: &Bound<'_, PyAny>, names: &Bound<'_, PyAny>) -> Result<Outputs> {
+        let mut columns = Vec::new();
+        for name in self.python(names.try_iter())? {
+            let name = self.name(&self.python(name)?, "a frame with the column")?;
+            let mut rows = self.python(frame.get_item(&name))?;
+            // Nulls of polars and pyarrow would become NaN on their way through numpy, and integers floats.
+            for (list, of_frame) in
+                [("to_pylist", true), ("to_list", rows.hasattr("null_count").unwrap_or(false))]
+            {
+                if of_frame && self.python(rows.hasattr(list))? {
+                    rows = self.python(rows.call_method0(list))?;
+                }
+            }
+            let column = self.column(&name, &rows)?;
+            columns.push((name, column));
+        }
+        if columns.is_empty() {
+            return Err(self.bad("a frame without columns"));
+        }
+        self.in_order(columns).map(Outputs::Columns)
+    }
+
+    fn name(&self, name: &Bound<'_, PyAny>, place: &str) -> Result<String> {
+        let text = name.cast::<PyString>().map(ToString::to_string);
+        text.map_err(|_| self.bad(format_args!("{place} {}, which is no string", shown(name))))
+    }
+
+    /// The columns in the order of the declared names, where there are any.
+    fn in_order<T>(&self, mut fields: Vec<(String, T)>) -> Result<Vec<(String, T)>> {
+        let Some(names) = self.names else { return Ok(fields) };
+        let place = |name: &String| names.iter().position(|declared| declared == name);
+        if fields.len() != names.len() || fields.iter().any(|(name, _)| place(name).is_none()) {
+            let got: Vec<&String> = fields.iter().map(|(name, _)| name).collect();
+            return Err(self.bad(format_args!("the fields {got:?} for outputs={names:?}")));
+        }
+        fields.sort_by_key(|(name, _)| place(name));
+        Ok(fields)
+    }
+
+    /// A list: of dicts, of rows for the declared names, or of one value per window; each may be None.
+    fn list(&self, list: &Bound<'_, PyAny>) -> Result<Outputs> {
+        let rows: Vec<Bound<'_, PyAny>> = self.python(self.python(list.try_iter())?.collect())?;
+        if rows.iter().any(PyAnyMethods::is_instance_of::<PyDict>) {
+            let each = rows.iter().map(|row| self.dict_row(row)).collect::<Result<_>>()?;
+            return Ok(Outputs::Rows(each));
+        }
+        let is_row =
+            |row: &Bound<'_, PyAny>| row.is_none() || row.len().is_ok() && !row.is_instance_of::<PyString>();
+        if let Some(names) = self.names
+            && (names.len() > 1 || rows.iter().any(|row| !row.is_none()))
+            && rows.iter().all(is_row)
+        {
+            let each = rows.iter().map(|row| self.named_row(row, names)).collect::<Result<_>>()?;
+            return Ok(Outputs::Rows(each));
+        }
+        let name = self.single()?;
+        let values = rows
+            .iter()
+            .map(|row| if row.is_none() { Ok(None) } else { json::value(self, name, row).map(Some) });
+        Ok(Outputs::Values(name.to_owned(), values.collect::<Result<_>>()?))
+    }
+
+    fn dict_row(&self, row: &Bound<'_, PyAny>) -> Result<Option<Vec<(String, Value)>>> {
+        if row.is_none() {
+            return Ok(None);
+        }
+        let Ok(dict) = row.cast::<PyDict>() else {
+            return Err(self.bad(format_args!("a list of dicts with {} among them", shown(row))));
+        };
+        let fields = dict.iter().map(|(name, value)| {
+            let name = self.name(&name, "a dict with the key")?;
+            let value = json::value(self, &name, &value)?;
+            Ok((name, value))
+        });
+        self.in_order(fields.collect::<Result<_>>()?).map(Some)
+    }
+
+    fn named_row(&self, row: &Bound<'_, PyAny>, names: &[String]) -> Result<Option<Vec<(String, Value)>>> {
+        if row.is_none() {
+            return Ok(None);
+        }
+        let values: Vec<Bound<'_, PyAny>> = self.python(self.python(row.try_iter())?.collect())?;
+        if values.len() != names.len() {
+            return Err(self.bad(format_args!("a row of {} values for outputs={names:?}", values.len())));
+        }
+        let fields = names.iter().zip(&values);
+        let fields = fields.map(|(name, value)| Ok((name.clone(), json::value(self, name, value)?)));
+        fields.collect::<Result<_>>().map(Some)
+    }
+
+    fn array(&self, array: &Bound<'_, PyUntypedArray>) -> Result<Outputs> {
+        match (array.ndim(), self.names) {
+            (1, _) if array.dtype().kind() == b'O' => self.list(&self.python(array.call_method0("tolist"))?),
+            (1, _) => {
+                let name = self.single()?;
+                Ok(Outputs::Columns(vec![(name.to_owned(), self.array_column(name, array)?)]))
+            }
+            (2, Some(names)) => {
+                if array.shape()[1] != names.len() {
+                    let got = array.shape()[1];
+                    return Err(self.bad(format_args!("an array of {got} columns for outputs={names:?}")));
+                }
+                let transposed = self.python(array.getattr("T"))?;
+                let columns = names.iter().zip(self.python(transposed.try_iter())?).map(|(name, column)| {
+                    let column = self.column(name, &self.python(column)?)?;
+                    Ok((name.clone(), column))
+                });
+                Ok(Outputs::Columns(columns.collect::<Result<_>>()?))
+            }
+            (2, None) => Err(self.bad("an array of 2 dimensions without outputs=[...] to name its columns")),
+            (dimensions, _) => Err(self.bad(format_args!("an array of {dimensions} dimensions"))),
+        }
+    }
+
+    /// An array, and Series, tensors and whatever else knows how to be one.
+    fn as_array<'py>(&self, value: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyUntypedArray>>> {
+        if let Ok(array) = value.cast::<PyUntypedArray>() {
+            return Ok(Some(array.clone()));
+        }
+        if value.is_none() || value.is_instance_of::<PyFloat>() || !self.python(value.hasattr("__array__"))? {
+            return Ok(None);
+        }
+        let numpy = self.python(value.py().import("numpy"))?;
+        let array = self.python(numpy.call_method1("asarray", (value,)))?;
+        Ok(array.cast_into::<PyUntypedArray>().ok())
+    }
+
+    /// A named column.
+    fn column(&self, name: &str, rows: &Bound<'_, PyAny>) -> Result<Column> {
+        if is_list(rows) {
+            return self.json_column(name, rows);
+        }
+        if let Some(array) = self.as_array(rows)? {
+            return match array.ndim() {
+                0 => Err(self.bad(format_args!("an array of 0 dimensions in field {name:?}"))),
+                1 => self.array_column(name, &array),
+                _ => self.json_column(name, &self.python(array.call_method0("tolist"))?),
+            };
+        }
+        let kind = self.python(rows.get_type().name())?;
+        let what = if rows.is_none() { "None".to_owned() } else { format!("a {kind}") };
+        Err(self.bad(format_args!("{what} in field {name:?}")))
+    }
+
+    /// A column of a 1-D array.
+    fn array_column(&self, name: &str, array: &Bound<'_, PyUntypedArray>) -> Result<Column> {
         let cast = |to: &str| self.python(array.call_method1("astype", (to,)));
         match array.dtype().kind() {
             b'f' => Ok(Column::Floats(self.values(&cast("float64")?)?)),
             b'i' => Ok(Column::Ints(self.values(&cast("int64")?)?)),
             b'b' => Ok(Column::Bools(self.values(&cast("bool")?)?)),
-            _ => {
-                let rows = self.python(array.call_method0("tolist"))?;
-                self.list(name, &rows)
+            b'm' | b'M' => {
+                let dtype = array.dtype();
+                Err(self.bad(format_args!("an array of {dtype} in field {name:?}, which JSON does not have")))
             }
+            _ => self.json_column(name, &self.python(array.call_method0("tolist"))?),
         }
     }
 
@@ -100,62 +254,8 @@ impl Context<'_> {
         Ok(array.readonly().as_array().to_vec())
     }
 
-    fn list(&self, name: &str, rows: &Bound<'_, PyAny>) -> Result<Column> {
-        let rows = self.python(rows.try_iter())?.map(|row| self.json(name, &self.python(row)?, 0));
+    fn json_column(&self, name: &str, rows: &Bound<'_, PyAny>) -> Result<Column> {
+        let rows = self.python(rows.try_iter())?.map(|row| json::value(self, name, &self.python(row)?));
         Ok(Column::Json(rows.collect::<Result<_>>()?))
-    }
-
-    fn json(&self, name: &str, value: &Bound<'_, PyAny>, depth: usize) -> Result<Value> {
-        if depth > MAX_DEPTH {
-            return Err(
-                self.bad(format_args!("a value in field {name:?} that is nested deeper than {MAX_DEPTH}"))
-            );
-        }
-        if value.is_none() {
-            return Ok(Value::Null);
-        }
-        if let Ok(value) = value.cast::<PyBool>() {
-            return Ok(Value::Bool(value.is_true()));
-        }
-        if value.is_instance_of::<PyInt>() {
-            let signed = value.extract::<i64>().map(Number::from);
-            let number = signed.or_else(|_| value.extract::<u64>().map(Number::from));
-            let too_large =
-                |_| self.bad(format_args!("the integer {} in field {name:?}, beyond 64 bits", shown(value)));
-            return number.map(Value::Number).map_err(too_large);
-        }
-        if let Ok(value) = value.cast::<PyFloat>() {
-            // NaN and infinities have no JSON: null.
-            return Ok(Number::from_f64(value.value()).map_or(Value::Null, Value::Number));
-        }
-        if let Ok(value) = value.cast::<PyString>() {
-            return Ok(Value::String(self.python(value.to_str())?.to_owned()));
-        }
-        if let Ok(value) = value.cast::<PyDict>() {
-            let mut map = Map::with_capacity(value.len());
-            for (key, value) in value.iter() {
-                let Ok(key) = key.cast::<PyString>().map(ToString::to_string) else {
-                    return Err(
-                        self.bad(format_args!("a dict in field {name:?} with the key {}", shown(&key)))
-                    );
-                };
-                map.insert(key, self.json(name, &value, depth + 1)?);
-            }
-            return Ok(Value::Object(map));
-        }
-        if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-            let rows =
-                self.python(value.try_iter())?.map(|row| self.json(name, &self.python(row)?, depth + 1));
-            return Ok(Value::Array(rows.collect::<Result<_>>()?));
-        }
-        // NumPy's scalars and arrays know their Python selves.
-        if !value.is_instance_of::<PyBytes>() && self.python(value.hasattr("tolist"))? {
-            let plain = self.python(value.call_method0("tolist"))?;
-            if !plain.get_type().is(value.get_type()) {
-                return self.json(name, &plain, depth + 1);
-            }
-        }
-        let kind = self.python(value.get_type().name())?;
-        Err(self.bad(format_args!("a {kind} in field {name:?}, which JSON does not have")))
     }
 }

@@ -1,7 +1,7 @@
 //! `Window`: one window of a batch, as views on it.
 
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::batch::{WindowBatch, key_object};
 
@@ -50,6 +50,11 @@ impl Window {
     fn timestamps<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let batch = self.batch.get();
         batch.rows(py, &batch.timestamps_array(py)?, self.index)
+    }
+
+    #[getter]
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.batch.get().context_of(py, self.index)
     }
 
     #[getter]

@@ -4,6 +4,8 @@
 use super::held::grow;
 use super::keys::Keys;
 use super::series::{Series, before_from_back, before_from_front, sort};
+use crate::batch::Values;
+use crate::context::{self, Context, ContextValue};
 use crate::record::Key;
 use crate::time::{Millis, NEVER};
 
@@ -90,12 +92,19 @@ impl Buffer {
 
     /// Stores one event; returns how many of its key are stored. `arrival` grows with every call.
     #[inline]
-    pub(crate) fn append(&mut self, key: KeyId, time: Millis, row: &[f64], arrival: Arrival) -> usize {
+    pub(crate) fn append(
+        &mut self,
+        key: KeyId,
+        time: Millis,
+        row: &[f64],
+        context: &[ContextValue],
+        arrival: Arrival,
+    ) -> usize {
         let series = &mut self.series[key as usize];
         if series.times.len() == series.times.capacity() {
             let before = series.held();
             series.make_room(self.width);
-            self.held += series.held() - before;
+            self.held = self.held + series.held() - before;
         }
         let len = series.times.len();
         if series.sorted == len && (len == series.head || series.times[len - 1] <= time) {
@@ -106,6 +115,9 @@ impl Buffer {
         series.times.push(time);
         series.rows.extend_from_slice(row);
         series.arrivals.push(arrival);
+        if !context.is_empty() {
+            self.held += series.push_context(context);
+        }
         self.events += 1;
         len + 1 - series.head
     }
@@ -141,6 +153,11 @@ impl Buffer {
         let (from, to) = self.range(window.key, window.start, window.end);
         let width = self.width;
         let series = &self.series[window.key as usize];
+        let on_time = |i: &usize| (window.closed.wrapping_sub(series.arrivals[*i]) as i32) > 0;
+        if let Some(contexts) = out.contexts.as_deref_mut() {
+            let rows = (from..to).rev().filter(on_time).filter_map(|i| series.context(i));
+            contexts.push(context::pick(context::last_values(rows), out.pick_context));
+        }
         if to - from == window.len {
             if let Some(times) = out.times.as_deref_mut() {
                 times.extend_from_slice(&series.times[from..to]);
@@ -149,13 +166,11 @@ impl Buffer {
             return;
         }
         // Events that were late for this window, but not for others, have come to lie in its range since it closed.
-        for i in from..to {
-            if (window.closed.wrapping_sub(series.arrivals[i]) as i32) > 0 {
-                if let Some(times) = out.times.as_deref_mut() {
-                    times.push(series.times[i]);
-                }
-                out.push_rows(&series.rows[i * width..(i + 1) * width], width);
+        for i in (from..to).filter(on_time) {
+            if let Some(times) = out.times.as_deref_mut() {
+                times.push(series.times[i]);
             }
+            out.push_rows(&series.rows[i * width..(i + 1) * width], width);
         }
     }
 
@@ -173,7 +188,7 @@ impl Buffer {
         series.head = keep;
         let before = series.held();
         series.shrink(self.width);
-        self.held -= before - series.held();
+        self.held = self.held + series.held() - before;
         series.times.len() == series.head
     }
 
@@ -223,9 +238,13 @@ pub(crate) struct Columns<'a> {
     /// Event times, where the model wants them.
     pub(crate) times: Option<&'a mut Vec<Millis>>,
     /// Rows of the picked fields.
-    pub(crate) values: &'a mut Vec<f64>,
+    pub(crate) values: &'a mut Values,
     /// Which fields, in which order; none means all as they are.
     pub(crate) pick: Option<&'a [usize]>,
+    /// The context of each window, where the model wants it.
+    pub(crate) contexts: Option<&'a mut Vec<Context>>,
+    /// Which of its fields, in which order; none means all as they are.
+    pub(crate) pick_context: Option<&'a [usize]>,
 }
 
 impl Columns<'_> {
@@ -247,9 +266,16 @@ mod tests {
     use super::*;
 
     fn gathered(buffer: &mut Buffer, window: &Range) -> (Vec<Millis>, Vec<f64>) {
-        let (mut times, mut values) = (Vec::new(), Vec::new());
-        buffer.gather(window, &mut Columns { times: Some(&mut times), values: &mut values, pick: None });
+        let (mut times, mut values) = (Vec::new(), Values::default());
+        let mut columns = columns(&mut values);
+        columns.times = Some(&mut times);
+        buffer.gather(window, &mut columns);
+        let Values::F64(values) = values else { unreachable!("the default is f64") };
         (times, values)
+    }
+
+    fn columns(values: &mut Values) -> Columns<'_> {
+        Columns { times: None, values, pick: None, contexts: None, pick_context: None }
     }
 
     #[test]
@@ -257,7 +283,7 @@ mod tests {
         let mut buffer = Buffer::new(1);
         let key = buffer.key(b"k");
         for (arrival, time) in [30, 10, 20, 10, 40].into_iter().enumerate() {
-            buffer.append(key, time, &[arrival as f64], arrival as u32);
+            buffer.append(key, time, &[arrival as f64], &[], arrival as u32);
         }
         let window = Range { key, start: 10, end: 40, len: buffer.count(key, 10, 40), closed: 5 };
         assert_eq!(gathered(&mut buffer, &window), (vec![10, 10, 20, 30], vec![1.0, 3.0, 2.0, 0.0]));
@@ -267,10 +293,10 @@ mod tests {
     fn an_event_after_the_close_stays_out_of_the_closed_window() {
         let mut buffer = Buffer::new(1);
         let key = buffer.key(b"k");
-        buffer.append(key, 10, &[0.0], 0);
-        buffer.append(key, 30, &[1.0], 1);
+        buffer.append(key, 10, &[0.0], &[], 0);
+        buffer.append(key, 30, &[1.0], &[], 1);
         let window = Range { key, start: 0, end: 20, len: 1, closed: 2 };
-        buffer.append(key, 5, &[2.0], 2);
+        buffer.append(key, 5, &[2.0], &[], 2);
         assert_eq!(gathered(&mut buffer, &window), (vec![10], vec![0.0]));
         assert_eq!(buffer.count(key, 0, 20), 2);
     }
@@ -280,7 +306,7 @@ mod tests {
         let mut buffer = Buffer::new(2);
         let key = buffer.key(b"k");
         for i in 0..10_000_i64 {
-            buffer.append(key, i, &[0.0, 1.0], i as u32);
+            buffer.append(key, i, &[0.0, 1.0], &[], i as u32);
         }
         assert!(!buffer.trim(key, 9_990));
         assert_eq!((buffer.events(), buffer.count(key, 0, 10_000)), (10, 10));
@@ -301,7 +327,7 @@ mod tests {
             let key = buffer.key(name.as_bytes());
             names.insert(name.clone());
             let time = i64::from(step) - (seed >> 60) as i64;
-            buffer.append(key, time, &[0.0, 1.0], step);
+            buffer.append(key, time, &[0.0, 1.0], &[], step);
             if seed.is_multiple_of(3) && buffer.trim(key, time + 20 - (seed >> 50) as i64 % 4_000) {
                 buffer.forget(key);
                 names.remove(&name);
@@ -322,10 +348,41 @@ mod tests {
         let mut buffer = Buffer::new(0);
         let key = buffer.key(b"k");
         for (arrival, time) in [50, 20, 90].into_iter().enumerate() {
-            buffer.append(key, time, &[], arrival as u32);
+            buffer.append(key, time, &[], &[], arrival as u32);
         }
         assert_eq!(buffer.first_at_or_after(key, 0), Some(20));
         assert_eq!(buffer.first_at_or_after(key, 60), Some(90));
         assert_eq!(buffer.first_at_or_after(key, 91), None);
+    }
+
+    #[test]
+    fn the_context_of_a_window_is_the_last_by_time_and_arrival_and_not_that_of_later_windows() {
+        let mut buffer = Buffer::new(0);
+        let key = buffer.key(b"k");
+        let events = [(30, 3), (10, 1), (20, 20), (20, 2), (40, 4)];
+        for (arrival, (time, site)) in events.into_iter().enumerate() {
+            buffer.append(key, time, &[], &[ContextValue::Int(site)], arrival as u32);
+        }
+        let mut contexts = Vec::new();
+        for (start, end, closed, len) in [(10, 30, 5, 3), (10, 40, 5, 4), (10, 40, 2, 2), (0, 20, 5, 1)] {
+            let mut values = Values::default();
+            let mut columns = columns(&mut values);
+            columns.contexts = Some(&mut contexts);
+            buffer.gather(&Range { key, start, end, len, closed }, &mut columns);
+        }
+        let sites: Vec<ContextValue> = contexts.iter().map(|context| context[0].clone()).collect();
+        assert_eq!(sites, [2, 3, 3, 1].map(ContextValue::Int));
+        assert!(!buffer.trim(key, 30));
+        for time in 41..60 {
+            buffer.append(key, time, &[], &[ContextValue::Int(time)], time as u32);
+        }
+        let mut values = Values::default();
+        let mut columns = columns(&mut values);
+        columns.contexts = Some(&mut contexts);
+        buffer.gather(&Range { key, start: 30, end: 52, len: 13, closed: 60 }, &mut columns);
+        assert_eq!(contexts[4][..], [ContextValue::Int(51)]);
+        buffer.trim(key, 60);
+        buffer.forget(key);
+        assert_eq!(buffer.held, 0);
     }
 }

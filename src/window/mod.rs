@@ -3,6 +3,7 @@
 
 mod assigner;
 mod buffer;
+mod contexts;
 mod held;
 mod history;
 mod keys;
@@ -19,6 +20,7 @@ pub(crate) use buffer::{Buffer, Columns, KeyId};
 pub(crate) use model::Closed;
 
 use crate::config::ModelConfig;
+use crate::context::ContextValue;
 use crate::fault::{self, Mutant};
 use crate::limits::watched_from;
 use crate::record::Key;
@@ -214,6 +216,7 @@ impl PartitionWindows {
         key: &[u8],
         time: Millis,
         row: &[f64],
+        context: &[ContextValue],
         offset: i64,
         missed: &mut Vec<Missed>,
     ) -> ClosedNow {
@@ -228,7 +231,7 @@ impl PartitionWindows {
             }
         }
         if open {
-            stored = self.buffer.append(key, time, row, self.arrivals);
+            stored = self.buffer.append(key, time, row, context, self.arrivals);
             self.arrivals = self.arrivals.wrapping_add(1);
             self.history.stored(time, offset);
             self.latest = self.latest.max(time);

@@ -2,6 +2,8 @@
 //! closing window needs it. How its columns grow, move down and give memory back.
 
 use super::buffer::Arrival;
+use super::contexts::Contexts;
+use crate::context::{Context, ContextValue};
 use crate::time::{Millis, NEVER};
 
 /// Events that a key has room for at first: what fills the smallest block that allocators give.
@@ -21,6 +23,8 @@ pub(super) struct Series {
     /// Row-major, as a model wants them: one run of rows is one copy, however many fields there are.
     pub(super) rows: Vec<f64>,
     pub(super) arrivals: Vec<Arrival>,
+    /// Boxed, since most topics have none and keys are many.
+    contexts: Option<Box<Contexts>>,
     /// Events before it are no longer needed.
     pub(super) head: usize,
     /// Events from `head` to here are in order, and none after it is earlier than `unsorted_from`.
@@ -34,6 +38,7 @@ impl Default for Series {
             times: Vec::new(),
             rows: Vec::new(),
             arrivals: Vec::new(),
+            contexts: None,
             head: 0,
             sorted: 0,
             unsorted_from: NEVER,
@@ -47,6 +52,20 @@ impl Series {
         self.times.capacity() * size_of::<Millis>()
             + self.rows.capacity() * size_of::<f64>()
             + self.arrivals.capacity() * size_of::<Arrival>()
+            + self.contexts.as_ref().map_or(0, |contexts| contexts.held())
+    }
+
+    /// Adds the context of the event that comes last; returns how many bytes more that holds.
+    pub(super) fn push_context(&mut self, context: &[ContextValue]) -> usize {
+        let before = self.contexts.as_ref().map_or(0, |contexts| contexts.held());
+        let contexts = self.contexts.get_or_insert_default();
+        contexts.push(context);
+        contexts.held() - before
+    }
+
+    /// The context of an event, where the source declares any.
+    pub(super) fn context(&self, event: usize) -> Option<&Context> {
+        self.contexts.as_ref().map(|contexts| contexts.get(event))
     }
 
     /// Makes room for another event.
@@ -61,6 +80,9 @@ impl Series {
         self.times.reserve_exact(more);
         self.rows.reserve_exact(more * width);
         self.arrivals.reserve_exact(more);
+        if let Some(contexts) = &mut self.contexts {
+            contexts.reserve(more);
+        }
     }
 
     /// Takes the place of what is no longer needed.
@@ -68,6 +90,9 @@ impl Series {
         self.times.drain(..self.head);
         self.rows.drain(..self.head * width);
         self.arrivals.drain(..self.head);
+        if let Some(contexts) = &mut self.contexts {
+            contexts.give_up(self.head);
+        }
         self.sorted -= self.head;
         self.head = 0;
     }
@@ -83,6 +108,9 @@ impl Series {
             self.times.shrink_to(left * 2);
             self.rows.shrink_to(left * 2 * width);
             self.arrivals.shrink_to(left * 2);
+            if let Some(contexts) = &mut self.contexts {
+                contexts.shrink_to(left * 2);
+            }
         }
     }
 }
@@ -122,6 +150,9 @@ pub(super) fn sort(series: &mut Series, width: usize) {
         .flat_map(|i| &series.rows[(from + i) * width..(from + i + 1) * width])
         .copied()
         .collect();
+    if let Some(contexts) = &mut series.contexts {
+        contexts.sort(from, &order);
+    }
     series.times[from..].copy_from_slice(&sorted_times);
     series.arrivals[from..].copy_from_slice(&arrivals);
     series.rows[from * width..].copy_from_slice(&rows);

@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use millstream::batch::Batch;
 use millstream::config::Plan;
+use millstream::context::ContextValue;
 use millstream::control::Control;
 use millstream::epoch::Transaction;
+use millstream::error::Error;
 use millstream::lane::Routes;
 use millstream::log;
 use millstream::metadata::{FloorText, Metadata};
 use millstream::metrics::Metrics;
 use millstream::offline::Offline;
-use millstream::predict::{Column, Model as Predict};
+use millstream::predict::{Column, Model as Predict, Outputs};
 use millstream::record::TopicPartition;
 use millstream::shared::Shared;
 use millstream::sink::{MemoryLog, MemoryRecord, MemorySink, Outcome, Sink};
@@ -52,7 +54,8 @@ pub fn plan(models: &[Model], settings: &Settings) -> Arc<Plan> {
             json!({"name": format!("m{index}"), "version": null, "source": 0, "size_ms": model.spec.size,
                 "hop_ms": model.spec.hop, "offset_ms": model.spec.offset, "grace_ms": model.spec.grace,
                 "min_events": model.spec.min_events, "sink": format!("out{index}"), "max_batch": settings.max_batch,
-                "workers": settings.workers, "late": "topic", "fields": ["seq"], "timestamps": true})
+                "workers": settings.workers, "late": "topic", "fields": ["seq"], "context": ["seq"],
+                "dtype": "float64", "timestamps": true, "pad_batch_to": null, "outputs": null})
         })
         .collect();
     let plan = json!({"name": "app", "brokers": "memory", "guarantee": "exactly_once", "group_id": "app",
@@ -60,7 +63,7 @@ pub fn plan(models: &[Model], settings: &Settings) -> Arc<Plan> {
         "dead_letter_topic": "app.dead-letter", "late_topic": "app.late", "drain_timeout_ms": 1000,
         "max_inflight_bytes": 1 << 30, "models": models,
         "sources": [{"topic": TOPIC, "key": null, "timestamp": "ts", "timestamp_unit": "ms", "fields": ["seq"],
-            "missing": "dead_letter", "format": "json", "idle_timeout_ms": settings.idle_timeout,
+            "context": ["seq"], "missing": "dead_letter", "format": "json", "idle_timeout_ms": settings.idle_timeout,
             "max_future_ms": settings.max_future, "scattered": false}]});
     Arc::new(Plan::from_json(&plan.to_string()).unwrap())
 }
@@ -98,15 +101,22 @@ pub fn append(log: &MemoryLog, event: &Event) {
     log.append(TOPIC, 0, record);
 }
 
-/// A model that returns the offsets and times of each window's events, in order.
+/// A model that returns the offsets and times of each window's events, in order, and fails where the context is not
+/// that of the last one.
 #[allow(clippy::unnecessary_wraps, reason = "a model may fail")]
-pub fn echo(batch: &mut Batch) -> millstream::error::Result<Vec<(String, Column)>> {
+pub fn echo(batch: &mut Batch) -> millstream::error::Result<Outputs> {
     let times = batch.timestamps.as_ref().unwrap();
+    for (context, end) in batch.contexts.as_ref().unwrap().iter().zip(&batch.row_splits[1..]) {
+        let last = ContextValue::Int(batch.values.get(*end as usize - 1) as i64);
+        if context[..] != [last.clone()] {
+            return Err(Error::model(format!("the context is {context:?}, the last event's {last:?}")));
+        }
+    }
     let rows = batch.row_splits.windows(2).map(|bounds| {
         let range = bounds[0] as usize..bounds[1] as usize;
-        range.map(|i| json!([times[i], batch.values[i] as i64])).collect()
+        range.map(|i| json!([times[i], batch.values.get(i) as i64])).collect()
     });
-    Ok(vec![("events".to_owned(), Column::Json(rows.collect()))])
+    Ok(vec![("events".to_owned(), Column::Json(rows.collect()))].into())
 }
 
 /// A sink whose transactions are aborted now and then, or end in a way that nobody can tell.

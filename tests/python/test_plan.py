@@ -44,6 +44,7 @@ def test_an_app_becomes_exactly_this() -> None:
                 "timestamp": "ts",
                 "timestamp_unit": None,
                 "fields": ["ax", "ay"],
+                "context": [],
                 "missing": "dead_letter",
                 "format": "json",
                 "idle_timeout_ms": 30_000,
@@ -66,10 +67,28 @@ def test_an_app_becomes_exactly_this() -> None:
                 "workers": 1,
                 "late": "drop",
                 "fields": ["ax", "ay"],
+                "context": [],
+                "dtype": "float64",
                 "timestamps": True,
+                "pad_batch_to": None,
+                "outputs": None,
             }
         ],
     }
+
+
+def test_declarations_of_a_topic_may_differ_in_fields_context_and_dtype() -> None:
+    app = App("app")
+    one = Topic("readings", fields=["a"], context=["site", "unit"], dtype="float32")
+    two = Topic("readings", fields=["a"], context=["unit"])
+    for name, topic in (("one", one), ("two", two)):
+        app.model(source=topic, window=TUMBLING, sink=name, name=name)(predict)
+    plan = app._plan()
+    assert [source["context"] for source in plan["sources"]] == [["site", "unit"]]
+    assert [(model["context"], model["dtype"]) for model in plan["models"]] == [
+        (["site", "unit"], "float32"),
+        (["unit"], "float64"),
+    ]
 
 
 def test_a_topic_declared_twice_is_one_source_with_all_fields() -> None:

@@ -3,6 +3,9 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from harness import READINGS, TUMBLING, headers, reading, readings, recording_app
@@ -33,7 +36,7 @@ def per_window(values: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    "values", [[1, 2, 3], [0.5, 1.5, -2.0], ["a", "ä", ""], [None, True, False], [{"a": [1]}, [], "x"]]
+    "values", [[1, 2, 3], [0.5, 1.5, -2.0], ["a", "ä", ""], [True, False, 1], [[{"a": [1]}], [], "x"]]
 )
 def test_a_list_becomes_the_field_prediction(values: list[Any]) -> None:
     assert [row["prediction"] for row in rows(per_window(values))] == values
@@ -65,6 +68,164 @@ def test_a_dict_becomes_one_field_each() -> None:
     for number, row in enumerate(rows(result)):
         assert (row["label"], row["score"], row["top"]) == ("walk", number * 5_000.0, [1, None])
         assert "prediction" not in row
+
+
+@pytest.mark.parametrize("form", [list, tuple, lambda rows: np.array(rows, dtype=object)])
+@pytest.mark.parametrize("row", [5, "x", {"label": "walk"}], ids=str)
+def test_a_row_of_none_emits_nothing_and_is_counted(form: Any, row: Any) -> None:
+    app = returning(lambda batch: form(per_window([row, None, row])(batch)))
+    out = app.test({"readings": readings(0, 10_000, 20_000)})["results"]
+    assert [record.value["window"]["start"] for record in out] == [0, 20_000]
+    counted = app.metrics()["models"]["model"]
+    assert (counted["windows_closed"], counted["windows_produced"], counted["windows_silent"]) == (3, 2, 1)
+
+
+def test_a_batch_of_nothing_but_none_is_committed() -> None:
+    app = returning(lambda batch: [None] * len(batch))
+    assert app.test({"readings": readings(0, 10_000)})["results"] == []
+    counted = app.metrics()
+    assert (counted["windows"], counted["models"]["model"]["windows_silent"]) == (0, 2)
+    assert counted["sources"]["readings"]["partitions"][0]["committed_offset"] == 2
+
+
+def test_none_in_a_field_is_null() -> None:
+    assert [row["a"] for row in rows(lambda batch: {"a": [None] * len(batch)})] == [None] * 3
+    assert [row["a"] for row in rows(lambda batch: [{"a": None}] * len(batch))] == [None] * 3
+
+
+def test_dicts_become_the_fields_of_their_own_row() -> None:
+    out = rows(per_window([{"a": 1, "b": [True]}, {"b": np.float64("nan")}, {}]))
+    own = [{name: value for name, value in row.items() if name in "ab"} for row in out]
+    assert own == [{"a": 1, "b": [True]}, {"b": None}, {}]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "bool", "<U3"])
+def test_columns_of_an_array_get_the_names_in_outputs(dtype: str) -> None:
+    def result(batch: WindowBatch) -> Any:
+        return np.stack([batch.starts, batch.ends], axis=1).astype(dtype)
+
+    app = returning(result, outputs=["start", "end"])
+    (row,) = [record.value for record in app.test({"readings": readings(0)})["results"]]
+    assert [row["start"], row["end"]] == np.array([0, 10_000]).astype(dtype).tolist()
+    assert "prediction" not in row
+
+
+@pytest.mark.parametrize(
+    ("outputs", "result", "expected"),
+    [
+        (["a"], lambda n: np.arange(n), {"a": 0}),
+        (["a"], lambda n: [7] * n, {"a": 7}),
+        (["a"], lambda n: np.zeros((n, 1)), {"a": 0.0}),
+        (["a"], lambda n: ["text"] * n, {"a": "text"}),
+        (["a", "b"], lambda n: [(1, "x")] * n, {"a": 1, "b": "x"}),
+        (["a", "b"], lambda n: [np.array([1, 2])] * n, {"a": 1, "b": 2}),
+        (["a", "b"], lambda n: {"b": [2] * n, "a": [1] * n}, {"a": 1, "b": 2}),
+        (["a", "b"], lambda n: [{"b": 2, "a": 1}] * n, {"a": 1, "b": 2}),
+        (["a", "b"], lambda n: pd.DataFrame({"b": [2] * n, "a": [1] * n}), {"a": 1, "b": 2}),
+        (["a", "b"], lambda n: np.zeros((n, 2, 2)).tolist(), {"a": [0.0, 0.0], "b": [0.0, 0.0]}),
+    ],
+)
+def test_outputs_name_the_fields_of_any_form(outputs: list[str], result: Any, expected: Any) -> None:
+    app = returning(lambda batch: result(len(batch)), outputs=outputs)
+    (record,) = app.test({"readings": readings(0)})["results"]
+    assert list(record.value.items())[3:] == list(expected.items())
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda n: np.zeros((n, 3)), "an array of 3 columns for outputs"),
+        (lambda n: np.zeros(n), "one column for outputs"),
+        (lambda n: [1] * n, "one column for outputs"),
+        (lambda n: [(1, 2, 3)] * n, "a row of 3 values for outputs"),
+        (lambda n: {"a": [1] * n}, "the fields .* for outputs"),
+        (lambda n: [{"a": 1, "c": 1}] * n, "the fields .* for outputs"),
+        (lambda n: np.zeros((n, 2, 1)), "an array of 3 dimensions"),
+        (lambda n: np.zeros((n + 4, 2)), r"returned 5 rows in field .* for 1 windows"),
+    ],
+)
+def test_what_does_not_fit_outputs_is_refused(result: Any, message: str) -> None:
+    app = returning(lambda batch: result(len(batch)), outputs=["a", "b"])
+    with pytest.raises(ModelError, match=message):
+        app.test({"readings": readings(0)})
+
+
+FRAMES = [
+    pytest.param(lambda columns: pd.DataFrame(columns, index=range(5, 8)), id="pandas"),
+    pytest.param(lambda columns: pd.DataFrame(columns).convert_dtypes(), id="pandas nullable"),
+    pytest.param(pl.DataFrame, id="polars"),
+    pytest.param(pa.table, id="pyarrow"),
+    pytest.param(lambda columns: pa.RecordBatch.from_pydict(columns), id="record batch"),
+]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_frame_gives_its_columns_in_the_order_of_the_windows(frame: Any) -> None:
+    said = {
+        "label": ["walk", "run", None],
+        "score": [0.5, float("nan"), 1.0],
+        "count": [1, 2, 3],
+        "sure": [True, False, True],
+    }
+    out = rows(lambda batch: frame(said), *(reading(0, key=key) for key in "abc"))
+    expected = {**said, "score": [0.5, None, 1.0]}
+    for name, values in expected.items():
+        assert [row[name] for row in out] == values
+        assert [type(row[name]) for row in out] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame, pa.table])
+def test_integers_beside_a_null_stay_integers(frame: Any) -> None:
+    big = 2**62 + 1
+    out = rows(lambda batch: frame({"id": [big, None, 3]}), *(reading(0, key=key) for key in "abc"))
+    assert [row["id"] for row in out] == [big, None, 3]
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (lambda n: pd.DataFrame(np.zeros((n, 2))), "a frame with the column 0, which is no string"),
+        (lambda n: pd.DataFrame(index=range(n)), "a frame without columns"),
+        (lambda n: pd.DataFrame({"a": [1] * (n + 4)}), r"returned 5 rows in field \"a\" for 1 windows"),
+        (lambda n: pd.DataFrame({"at": pd.to_datetime([0] * n)}), "datetime64.* in field .*at"),
+        (lambda n: pd.DataFrame(np.zeros((n, 2)), columns=["a", "a"]), "the field .*a.* twice"),
+        (lambda n: pl.DataFrame({"key": [1] * n}), "a field named .*key"),
+    ],
+)
+def test_a_frame_that_is_no_result_is_refused(frame: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        returning(lambda batch: frame(len(batch))).test({"readings": readings(0)})
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: x[:, 0],
+        lambda x: x[:, 0].tolist(),
+        lambda x: {"prediction": x[:, 0]},
+        lambda x: [{"prediction": value} for value in x[:, 0]],
+        lambda x: pd.DataFrame({"prediction": x[:, 0]}),
+    ],
+)
+def test_rows_beyond_the_windows_of_a_padded_batch_are_cut(form: Any, whole: bool) -> None:
+    shapes = []
+
+    def result(batch: WindowBatch) -> Any:
+        x = batch.summary(["last"])
+        shapes.append((len(batch), x.shape))
+        return form(x if whole else x[: len(batch)])
+
+    fed = [reading(0, float(number), key=f"k{number}") for number in range(5)]
+    out = returning(result, pad_batch_to=4).test({"readings": fed})["results"]
+    assert [record.value["prediction"] for record in out] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert shapes == [(3, (4, 1)), (2, (4, 1))]
+
+
+def test_a_padded_batch_takes_no_other_number_of_rows() -> None:
+    app = returning(lambda batch: [0] * 3, pad_batch_to=4)
+    with pytest.raises(ModelError, match="returned 3 rows for 1 windows"):
+        app.test({"readings": readings(0)})
 
 
 def test_nan_and_infinities_become_null() -> None:
@@ -110,6 +271,7 @@ def test_a_reserved_field_name_is_refused(field: str) -> None:
         lambda batch: {3: [0] * len(batch)},
         lambda batch: [object()] * len(batch),
         lambda batch: [{1j: 0}] * len(batch),
+        lambda batch: [{"a": 1}, "x", None][: len(batch)] * 3,
     ],
 )
 def test_a_result_of_another_form_is_refused(result: Any) -> None:

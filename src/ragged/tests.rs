@@ -57,6 +57,8 @@ fn a_step_that_does_not_divide_the_window_leaves_a_shorter_last_one() {
     let dense = |how| shown(windows(&values).dense(&grid(Grid::Every(400), how)));
     assert_eq!(dense(How::Mean), "[0.0, 4.0, 9.0, NaN, 7.0, NaN]");
     assert_eq!(dense(How::Linear), "[0.0, 4.0, 8.0, 7.0, 7.0, 7.0]");
+    assert_eq!(dense(How::Previous), "[0.0, 4.0, 4.0, NaN, NaN, 7.0]");
+    assert_eq!(shown(windows(&values).dense(&grid(Grid::Count(2), How::Mean))), "[2.0, 9.0, NaN, 7.0]");
 }
 
 #[test]

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use numpy::ndarray::Dim;
-use numpy::{Element, PyArray, PyArray1, PyArray2, PyArrayMethods, PyReadwriteArray, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArrayMethods};
 use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCapsule, PyDict, PyIterator, PyList, PyMappingProxy, PySlice, PyTuple};
 
+use super::arrays::{ValuesArray, array};
 use super::arrow::{Rows, Table};
 use super::context;
 use super::dense::{self, Source};
 use super::synthetic;
 use super::window::Window;
-use crate::batch::{Batch, Values, WindowMeta};
+use crate::batch::{Batch, WindowMeta};
 use crate::config::{DType, ModelConfig};
 use crate::context::Context;
 use crate::ragged::{Ragged, Request, Stat};
@@ -34,11 +34,6 @@ impl Declared {
     }
 }
 
-enum ValuesArray {
-    F64(Py<PyArray2<f64>>),
-    F32(Py<PyArray2<f32>>),
-}
-
 /// Windows that go to the model in one call: ragged, contiguous, read-only.
 ///
 /// `len(batch)` is the number of windows. The events of window i are `values[row_splits[i]:row_splits[i + 1]]`,
@@ -48,6 +43,7 @@ enum ValuesArray {
 pub(super) struct WindowBatch {
     declared: Arc<Declared>,
     windows: usize,
+    events: usize,
     key_bytes: Vec<Key>,
     keys: PyOnceLock<Py<PyArray1<Py<PyAny>>>>,
     starts: Py<PyArray1<i64>>,
@@ -59,26 +55,6 @@ pub(super) struct WindowBatch {
     timestamps: Option<Py<PyArray1<i64>>>,
     contexts: Vec<Context>,
     context: PyOnceLock<Py<PyMappingProxy>>,
-}
-
-fn read_only<T: Element, const D: usize>(array: &Bound<'_, PyArray<T, Dim<[usize; D]>>>)
-where
-    Dim<[usize; D]>: numpy::ndarray::Dimension,
-{
-    let writable: PyReadwriteArray<'_, T, Dim<[usize; D]>> = array.readwrite();
-    writable.make_nonwriteable();
-}
-
-pub(super) fn array<T: Element>(py: Python<'_>, values: Vec<T>) -> Py<PyArray1<T>> {
-    let array = PyArray1::from_vec(py, values);
-    read_only(&array);
-    array.unbind()
-}
-
-fn rows_array<T: Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) -> PyResult<Py<PyArray2<T>>> {
-    let values = PyArray1::from_vec(py, values).reshape(shape)?;
-    read_only(&values);
-    Ok(values.unbind())
 }
 
 /// A key for Python: str, or bytes where it is not UTF-8.
@@ -99,13 +75,11 @@ impl WindowBatch {
         let partitions = array(py, windows.iter().map(|window| window.partition).collect());
         let events = batch.row_splits.last().copied().unwrap_or(0) as usize;
         let shape = [events, declared.names.len()];
-        let values = match std::mem::take(&mut batch.values) {
-            Values::F64(values) => ValuesArray::F64(rows_array(py, values, shape)?),
-            Values::F32(values) => ValuesArray::F32(rows_array(py, values, shape)?),
-        };
+        let values = ValuesArray::new(py, std::mem::take(&mut batch.values), shape)?;
         Ok(Self {
             declared: declared.clone(),
             windows: windows.len(),
+            events,
             key_bytes: windows.iter().map(|window| window.key.clone()).collect(),
             keys: PyOnceLock::new(),
             starts,
@@ -148,10 +122,7 @@ impl WindowBatch {
     }
 
     pub(super) fn values_array<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        match &self.values {
-            ValuesArray::F64(values) => values.bind(py).clone().into_any(),
-            ValuesArray::F32(values) => values.bind(py).clone().into_any(),
-        }
+        self.values.any(py)
     }
 
     /// The context of one window, by field.
@@ -293,11 +264,8 @@ impl WindowBatch {
         self.windows
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
-        let events = match &self.values {
-            ValuesArray::F64(values) => values.bind(py).shape()[0],
-            ValuesArray::F32(values) => values.bind(py).shape()[0],
-        };
+    fn __repr__(&self) -> String {
+        let events = self.events;
         let names = &self.declared.names;
         format!("<WindowBatch of {} windows, {events} events, fields {names:?}>", self.windows)
     }

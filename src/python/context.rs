@@ -4,7 +4,7 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMappingProxy};
 
-use super::batch::array;
+use super::arrays::array;
 use crate::context::{Context, ContextValue};
 
 /// A value as str, int, float, bool or None.

@@ -1,5 +1,6 @@
 //! The extension module `millstream._core`: the only place that names pyo3 and numpy.
 
+mod arrays;
 mod arrow;
 mod batch;
 mod check;

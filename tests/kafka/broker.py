@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -33,15 +34,11 @@ NEEDED = {
     "mvn": "Maven is missing: apt-get install maven",
 }
 # Few internal partitions, no rebalance delay: it starts quickly. Short sweeps: what times out is seen to.
-SETTINGS = """\
-process.roles=broker,controller
-node.id=1
+COMMON = """\
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={directory}/data
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+broker.session.timeout.ms={session}
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
@@ -55,8 +52,34 @@ log.retention.ms=-1
 log.retention.check.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 num.io.threads=2
-{more}
 """
+PLAIN = "PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{proxied}"
+TOLD = "PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{proxy}"
+CONTROLLER = "CONTROLLER://127.0.0.1:{controller}"
+ROLES = {
+    "server": f"""\
+node.id=1
+process.roles=broker,controller
+listeners={PLAIN},{CONTROLLER}
+advertised.listeners={TOLD},{CONTROLLER}
+""",
+    "broker": f"""\
+node.id=1
+process.roles=broker
+listeners={PLAIN}
+advertised.listeners={TOLD}
+""",
+    "controller": f"""\
+node.id=2
+process.roles=controller
+listeners={CONTROLLER}
+""",
+}
+# How long the controller waits for a broker that is silent. Where both are one process, nobody may call the
+# broker away: a coordinator that finds a partition without a leader leaves out its transaction markers, and
+# what was read committed ends there. A controller of its own survives the broker, whose next life begins
+# when it is known to be gone.
+TOGETHER, APART = 3_600_000, 6_000
 
 
 class BrokerError(RuntimeError):
@@ -103,28 +126,48 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def launch(directory: Path, more: Sequence[str] = ()) -> tuple[subprocess.Popen[bytes], str]:
-    """Format the storage and start the JVM; returns once it accepts connections."""
-    port, controller = free_ports(2)
-    settings = directory / "server.properties"
-    lines = "\n".join(more)
-    settings.write_text(SETTINGS.format(broker=port, controller=controller, directory=directory, more=lines))
-    java = ["java", *JVM, "-cp", f"{fetch_jars()}/*"]
-    tool = f"kafka.tools.StorageTool format --standalone -t {CLUSTER_ID} -c".split()
-    done = subprocess.run([*java, *tool, str(settings)], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise BrokerError(f"Kafka's storage was not formatted: {first_line(done.stderr + done.stdout)}")
-    command = [*java, "kafka.Kafka", str(settings)]
-    with (directory / "broker.log").open("wb") as log:
+def java() -> list[str]:
+    """The start of a command that runs a class of Kafka's."""
+    return ["java", *JVM, "-cp", f"{fetch_jars()}/*"]
+
+
+def prepare(directory: Path, proxied: int, proxy: int, more: Sequence[str], *, apart: bool) -> int:
+    """Write the settings, with `more` of them, and format the storage; returns the port."""
+    port, controller, *others = free_ports(4)
+    ports = {"broker": port, "proxied": proxied or others[0], "proxy": proxy or others[1]}
+    for role in ("controller", "broker") if apart else ("server",):
+        settings = directory / f"{role}.properties"
+        text = COMMON + ROLES[role] + f"log.dirs={directory}/{role}\n"
+        session = APART if apart else TOGETHER
+        lines = [text.format(controller=controller, session=session, **ports), *more]
+        settings.write_text("\n".join(lines))
+        tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(settings)]
+        if role != "broker":
+            tool.append("--standalone")
+        done = subprocess.run([*java(), *tool], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise BrokerError(f"Kafka's storage was not formatted: {first_line(done.stderr + done.stdout)}")
+    return port
+
+
+def boot(directory: Path, role: str) -> subprocess.Popen[bytes]:
+    """Start a JVM."""
+    command = [*java(), "kafka.Kafka", str(directory / f"{role}.properties")]
+    with (directory / f"{role}.log").open("ab") as log:
         # A session of its own: Ctrl-C in a terminal reaches it through its owner only.
-        jvm = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def launch(directory: Path, role: str, port: int) -> subprocess.Popen[bytes]:
+    """Start the broker's JVM on a prepared directory; returns once it accepts connections."""
+    jvm = boot(directory, role)
     try:
         if not ready(jvm, port):
-            raise BrokerError(f"Kafka did not start: {first_line((directory / 'broker.log').read_text())}")
+            raise BrokerError(f"Kafka did not start: {first_line((directory / f'{role}.log').read_text())}")
     except BaseException:
         end(jvm)
         raise
-    return jvm, f"127.0.0.1:{port}"
+    return jvm
 
 
 def ready(jvm: subprocess.Popen[bytes], port: int) -> bool:
@@ -153,10 +196,24 @@ def end(process: subprocess.Popen[bytes]) -> None:
 class Broker:
     """A running broker; `bootstrap` is its address. It ends with the `with` block, or with this process."""
 
-    def __init__(self, *settings: str, seconds: float = 3600.0) -> None:
-        """More settings as `name=value`; `seconds` is the longest that it lives; `with` starts it."""
-        self.settings = settings
+    def __init__(
+        self,
+        *settings: str,
+        seconds: float = 3600.0,
+        proxied: int = 0,
+        proxy: int = 0,
+        apart: bool = False,
+    ) -> None:
+        """Nothing runs before the `with` block.
+
+        `settings` are more of them as `name=value`. `seconds` is the longest that it lives. Who connects to the port `proxied` is told that the
+        broker is at the port `proxy`: a proxy there sees all of a client's traffic. With `apart` the
+        controller is a process of its own, so that the broker can be killed and started again.
+        """
         self.seconds = seconds
+        self._more = ["--proxied", f"{proxied}:{proxy}", *(["--apart"] if apart else [])]
+        self._more += [f"--set={setting}" for setting in settings]
+        self._killed_at = 0.0
         self.bootstrap = ""
         self.pid = 0
         self._guard: subprocess.Popen[str] | None = None
@@ -165,7 +222,7 @@ class Broker:
         """Start the guard and wait for the address that it prints."""
         fetch_jars()
         command = [sys.executable, str(Path(__file__).resolve()), "--seconds", str(self.seconds)]
-        command += [f"--set={setting}" for setting in self.settings]
+        command += self._more
         pipe = subprocess.PIPE
         self._guard = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
@@ -178,6 +235,27 @@ class Broker:
         self.pid = int(self._guard.stdout.readline())
         return self
 
+    def kill(self) -> None:
+        """End the broker's JVM without notice; its data stay."""
+        self._killed_at = time.monotonic()
+        self._tell("kill")
+
+    def restart(self) -> None:
+        """Start a JVM on the same data and port after `kill`; returns once it accepts connections.
+
+        The controller must have noticed that the last one is gone, or it would refuse the next one.
+        """
+        time.sleep(max(0.0, self._killed_at + APART / 1000 + 0.5 - time.monotonic()))
+        self.pid = self._tell("start")
+
+    def _tell(self, command: str) -> int:
+        assert self._guard
+        assert self._guard.stdin
+        assert self._guard.stdout
+        self._guard.stdin.write(f"{command}\n")
+        self._guard.stdin.flush()
+        return int(self._guard.stdout.readline())
+
     def __exit__(self, *_: object) -> None:
         """Close the guard's input and wait until broker and directory are gone."""
         assert self._guard
@@ -188,33 +266,52 @@ class Broker:
             self._guard.communicate()
 
 
-def serve(seconds: float, stdin: IO[str], more: Sequence[str] = ()) -> None:
-    """Run a broker, with more settings, until `stdin` closes or the time is up."""
-    with tempfile.TemporaryDirectory(prefix="millstream-kafka-") as directory:
-        jvm, bootstrap = launch(Path(directory), more)
-        try:
-            print(bootstrap, jvm.pid, sep="\n", flush=True)
-            deadline = time.monotonic() + seconds
-            while jvm.poll() is None and (left := deadline - time.monotonic()) > 0:
-                if select.select([stdin], [], [], min(left, 1.0))[0] and not os.read(stdin.fileno(), 4096):
-                    break
-        finally:
-            end(jvm)
+def serve(
+    seconds: float, stdin: IO[str], proxied: int, proxy: int, more: Sequence[str], *, apart: bool
+) -> None:
+    """Run a broker until `stdin` closes or the time is up; the lines `kill` and `start` end and start it."""
+    with tempfile.TemporaryDirectory(prefix="millstream-kafka-") as name, ExitStack() as jvms:
+        directory = Path(name)
+        role = "broker" if apart else "server"
+        port = prepare(directory, proxied, proxy, more, apart=apart)
+        if apart:
+            jvms.callback(end, boot(directory, "controller"))
+        jvm = launch(directory, role, port)
+        jvms.callback(lambda: end(jvm))
+        print(f"127.0.0.1:{port}", jvm.pid, sep="\n", flush=True)
+        deadline = time.monotonic() + seconds
+        killed = False
+        while (killed or jvm.poll() is None) and (left := deadline - time.monotonic()) > 0:
+            if not select.select([stdin], [], [], min(left, 1.0))[0]:
+                continue
+            command = os.read(stdin.fileno(), 4096).strip()
+            if not command:
+                break
+            killed = command == b"kill"
+            if killed:
+                jvm.kill()
+                jvm.wait()
+            else:
+                jvm = launch(directory, role, port)
+            print(jvm.pid, flush=True)
 
 
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Run Apache Kafka on loopback until standard input closes.")
     parser.add_argument("--seconds", type=float, default=3600.0, help="time limit (default: one hour)")
+    parser.add_argument("--proxied", default="0:0", help="PORT:PROXY: a listener behind a proxy")
+    parser.add_argument("--apart", action="store_true", help="the controller is a process of its own")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one more setting")
     arguments = parser.parse_args()
+    proxied, proxy = map(int, arguments.proxied.split(":"))
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        serve(arguments.seconds, sys.stdin, arguments.set)
+        serve(arguments.seconds, sys.stdin, proxied, proxy, arguments.set, apart=arguments.apart)
     except BrokerError as error:
         print(error, file=sys.stderr)
         return 1

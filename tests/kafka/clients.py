@@ -174,6 +174,26 @@ class Kafka:
         reply = await self._admin._send_request(request)
         assert [code for code, _ in reply.creation_responses] == [0], reply
 
+    def configure(self, topic: str, **config: str) -> None:
+        """Replace the settings of a topic, but for the retention of `create_topic`."""
+        settings = {"retention.ms": "-1", **{key.replace("_", "."): value for key, value in config.items()}}
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, settings)
+        for reply in self.wait(self._admin.alter_configs([resource])):
+            assert all(entry[0] == 0 for entry in reply.resources), reply.resources
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The offset after the last record of each partition, markers of transactions included."""
+        return self.wait(self._ends(topic))
+
+    async def _ends(self, topic: str) -> dict[int, int]:
+        places = [TopicPartition(topic, p) for p in range(await self._partitions(topic))]
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap)
+        await consumer.start()
+        try:
+            return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}
+        finally:
+            await consumer.stop()
+
     def commit(self, group: str, offsets: Mapping[tuple[str, int], int | tuple[int, str]]) -> None:
         """Commit offsets for a group without members; without metadata it is as another program would."""
         self.wait(self._commit(group, offsets))

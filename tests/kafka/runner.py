@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,15 @@ class WorkerError(AssertionError):
 
 
 class Worker:
-    """A running `worker.py`."""
+    """A running `worker.py`, or another `program` of its kind."""
 
-    def __init__(self, config: dict[str, Any], path: Path) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        path: Path,
+        program: Path = WORKER,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it; the configuration, the report and the log go beside each other."""
         path.write_text(json.dumps({"seconds": LIFETIME, "delay": 0.0, **config}))
         self._log = path.with_suffix(".log")
@@ -32,7 +39,8 @@ class Worker:
         with self._log.open("wb") as log:
             # A session of its own: Ctrl-C on the tests is not Ctrl-C on the worker.
             self.process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", str(WORKER), str(path)],
+                [sys.executable, "-X", "faulthandler", str(program), str(path)],
+                env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -12,15 +12,18 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from millstream import App, HoppingWindow, Topic, WindowBatch
 
+Predict = Callable[[WindowBatch], dict[str, list[Any]]]
 
-def add_model(app: App, topics: dict[str, Topic], spec: dict[str, Any], delay: float) -> None:
-    """Register a model that takes `delay` seconds a call."""
+
+def returning_seqs(delay: float) -> Predict:
+    """A model that takes `delay` seconds a call."""
 
     def predict(batch: WindowBatch) -> dict[str, list[Any]]:
         time.sleep(delay)
@@ -28,6 +31,11 @@ def add_model(app: App, topics: dict[str, Topic], spec: dict[str, Any], delay: f
         rows = [seqs[a:b] for a, b in pairwise(batch.row_splits.tolist())]
         return {"seqs": rows, "seq": [row[0] for row in rows]}
 
+    return predict
+
+
+def add_model(app: App, topics: dict[str, Topic], spec: dict[str, Any], predict: Predict) -> None:
+    """Register a model."""
     window = HoppingWindow(**spec.pop("window"))
     app.model(source=topics[spec.pop("source")], window=window, **spec)(predict)
 
@@ -54,10 +62,8 @@ class Report:
             self.write()
 
 
-def main() -> None:
+def run(path: Path, config: dict[str, Any], predict: Predict) -> None:
     """Build the app that the configuration describes and run it."""
-    path = Path(sys.argv[1])
-    config = json.loads(path.read_text())
     # A hang ends with the stacks of all threads in the log, even when the test that waits for it is gone.
     faulthandler.dump_traceback_later(config["seconds"], exit=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -66,7 +72,7 @@ def main() -> None:
         app = App(**config["app"])
         topics = {spec["name"]: Topic(**spec) for spec in config["topics"]}
         for spec in config["models"]:
-            add_model(app, topics, spec, config["delay"])
+            add_model(app, topics, spec, predict)
         report = Report(path.with_suffix(".report"), app)
         keeper = threading.Thread(target=report.keep, name="report", daemon=True)
         keeper.start()
@@ -81,6 +87,13 @@ def main() -> None:
         ending = {"error": {"kinds": kinds, "text": str(error)}}
         path.with_suffix(".report").write_text(json.dumps(ending))
         raise
+
+
+def main() -> None:
+    """Read the configuration and run it."""
+    path = Path(sys.argv[1])
+    config = json.loads(path.read_text())
+    run(path, config, returning_seqs(config["delay"]))
 
 
 if __name__ == "__main__":

@@ -206,9 +206,10 @@ class Broker:
     ) -> None:
         """Nothing runs before the `with` block.
 
-        `settings` are more of them as `name=value`. `seconds` is the longest that it lives. Who connects to the port `proxied` is told that the
-        broker is at the port `proxy`: a proxy there sees all of a client's traffic. With `apart` the
-        controller is a process of its own, so that the broker can be killed and started again.
+        `settings` are more of them as `name=value`. `seconds` is the longest that it lives. Who connects to
+        the port `proxied` is told that the broker is at the port `proxy`: a proxy there sees all of a
+        client's traffic. With `apart` the controller is a process of its own, so that the broker can be
+        killed and started again.
         """
         self.seconds = seconds
         self._more = ["--proxied", f"{proxied}:{proxy}", *(["--apart"] if apart else [])]

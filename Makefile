@@ -12,7 +12,7 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test lint format build bench clean
+.PHONY: help demo test lint format build bench torture clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ build: build/extension ## Build the extension into the virtual environment
 
 bench: .needs-java build/venv ## Measure on real Apache Kafka, beside the copy job
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench
+
+SEEDS ?= 20
+torture: .needs-java build/extension ## Faults against a running group, every window checked; SEEDS=20
+	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/torture --seeds $(SEEDS)
 
 clean: ## Remove all that was built
 	@rm -rf target build $(VENV) python/millstream/*.so

@@ -48,6 +48,7 @@ class Outcome:
     takeovers: int = 0
     network: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    findings: list[tuple[str, str]] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
     @property
@@ -154,6 +155,7 @@ class Run:
             tally.fail("teeth", "no fault struck while work was unfinished")
         for backwards in watch.backwards:
             tally.fail("offsets forward", backwards)
+        outcome.findings = striker.findings
         for name, finding in striker.findings:
             tally.fail(name, finding)
         return striker.takeovers

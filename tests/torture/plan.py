@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[float, float, float]] = {
     "refuse_replicas": (1, 2, 4),
 }
 BUILT = {"crash", "panic"}  # need the fault build
+TRANSACTIONAL = {"late_commit", "hold", "swallow_commit", "swallow_offsets"}
 ARGUMENTS = {"zombie": ["alone", "succeeded", "succeeded"], "hold": ["commit", "offsets"]}
 GAP = 3.0  # seconds between two faults at most; shorter than many last, so that they mix
 
@@ -63,10 +64,13 @@ class Fault:
         return f"+{self.gap:.1f} {self.kind}{self.argument and ':' + self.argument}{length}"
 
 
-def plan_of(seed: int, count: int, *, fault_build: bool) -> list[Fault]:
+def plan_of(seed: int, count: int, *, transactions: bool = True, fault_build: bool = True) -> list[Fault]:
     """`count` faults; every kind comes once before the weights decide."""
     draw = random.Random(f"plan {seed}")
-    kinds = {kind: weight for kind, (weight, *_) in KINDS.items() if fault_build or kind not in BUILT}
+    left_out: set[str] = set() if transactions else TRANSACTIONAL
+    if not fault_build:
+        left_out = left_out | BUILT
+    kinds = {kind: weight for kind, (weight, *_) in KINDS.items() if kind not in left_out}
     each = draw.sample(sorted(kinds), len(kinds))
     more = draw.choices(list(kinds), list(kinds.values()), k=max(0, count - len(each)))
     faults = []

@@ -150,7 +150,7 @@ class Run:
             watch.samples,
         )
         outcome.takeovers = len(striker.takeovers)
-        outcome.unfinished = sum(committed < outcome.events for committed in striker.progress)
+        outcome.unfinished = sum(committed < outcome.events for _, committed in striker.moments)
         if self.plan and outcome.unfinished == 0:
             tally.fail("teeth", "no fault struck while work was unfinished")
         for backwards in watch.backwards:

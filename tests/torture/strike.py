@@ -21,9 +21,26 @@ from .tally import Takeover
 from .watch import Watch
 
 TICK = 0.05
+# A transaction may run into its time-out, which a member with a name takes for another of that name.
+EXPIRING = {
+    "late_commit",
+    "hold",
+    "broker_kill",
+    "broker_stop",
+    "refuse_replicas",
+    "swallow_commit",
+    "swallow_offsets",
+}
 LATER = {"crash", "panic", "storm", "late_commit"}  # these count when they come to act
 PATIENCE = 30.0  # a fault whose target is not free for that long is left out
 EXCUSED = 30.0  # seconds after a fault in which an error may still be its effect
+ON_THE_NETWORK = {
+    "swallow_commit": "swallowed EndTxn",
+    "swallow_offsets": "swallowed TxnOffsetCommit",
+    "cut_request": "cut request",
+    "cut_reply": "cut reply",
+    "delay": "delayed",
+}
 PANIC = "asked for: panic"
 SIGNALLED = (-9, -15, 143)  # 143: a second SIGTERM
 
@@ -41,7 +58,7 @@ class Striker:
         self.armed: list[str] = []  # faults that members to come do to themselves
         self.away = False  # whether something is being done to the broker
         self.struck: Counter[str] = Counter()
-        self.progress: list[int] = []  # what the group had committed at each of them
+        self.moments: list[tuple[str, int]] = []  # each of them, and what the group had committed then
         self.left_out: list[str] = []
         self.takeovers: list[Takeover] = []
         self.ends: Counter[str] = Counter()
@@ -65,8 +82,23 @@ class Striker:
             else:
                 if fault.kind not in LATER:
                     self.note(fault.kind)
+                if fault.kind in EXPIRING and self.fleet.shape.static:
+                    self.excuse("FencedError")
         while self._due or self.away:
             self.wait(TICK)
+
+        self.count()
+
+    def count(self) -> None:
+        """What the network was asked for counts as far as it came to it."""
+        totals = self.network.totals
+        for kind, done in ON_THE_NETWORK.items():
+            idle = self.struck[kind] - totals.get(done, 0)
+            while idle > 0:
+                self.struck[kind] -= 1
+                self.moments.remove(next(moment for moment in self.moments if moment[0] == kind))
+                idle -= 1
+        self.struck = +self.struck
 
     def wait(self, seconds: float) -> None:
         """Let time pass: ends of faults and of members are seen to."""
@@ -86,7 +118,7 @@ class Striker:
     def note(self, kind: str) -> None:
         """Count a fault that struck."""
         self.struck[kind] += 1
-        self.progress.append(self.watch.total)
+        self.moments.append((kind, self.watch.total))
 
     def excuse(self, text: str) -> None:
         """Errors that hold this text are legitimate for a while."""

@@ -51,7 +51,8 @@ def seeds(numbers: list[int], faults: int = FAULTS, rate: float = 300.0) -> Iter
 
 def seed(number: int, faults: int, rate: float) -> dict[str, Any]:
     """Run one seed; its workers' logs stay where it failed."""
-    plan, shape = plan_of(number, faults, fault_build=True), shape_of(number)
+    shape = shape_of(number)
+    plan = plan_of(number, faults, transactions=shape.guarantee == "exactly_once")
     say(f"seed {number}: {shape.told}")
     say(f"seed {number}: {' '.join(fault.told for fault in plan)}")
     outcome = Run(number, shape, plan, BUILD / f"seed-{number}", rate=rate).outcome()

@@ -20,7 +20,7 @@ FAULTS = 12
 @pytest.mark.skipif(not FAULT_BUILD.is_dir(), reason="scripts/fault-build has not run")
 @pytest.mark.filterwarnings("default")
 def test_no_window_is_lost_doubled_or_wrong_under_a_dozen_faults(tmp_path: Path) -> None:
-    run = Run(SEED, shape_of(SEED), plan_of(SEED, FAULTS, fault_build=True), tmp_path)
+    run = Run(SEED, shape_of(SEED), plan_of(SEED, FAULTS), tmp_path)
 
     outcome = run.outcome()
 

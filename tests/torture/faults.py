@@ -106,16 +106,25 @@ def mark(striker: Striker, member: Member, fault: Fault) -> None:
 
 
 def succeed(striker: Striker, member: Member, seconds: float) -> None:
-    """Start a successor of the same name: the old one is fenced, and must end within so long."""
-    member.excused.append("FencedError")
+    """Start a successor of the same name: one of the two is fenced, and must end within so long.
+
+    Mostly it is the old one; but where it joins anew when it wakes up, it takes its name back.
+    """
     slot = striker.fleet.slot(member)
 
-    def fenced() -> None:
-        if member.worker.running and not member.ending:
-            striker.find("fencing", f"{member.name} goes on, though another has taken its name over")
+    def start() -> None:
+        successor = striker.fill(slot)
+        both = (member, successor)
+        for one in both:
+            one.excused.append("FencedError")
 
-    striker.after(SUCCESSION, lambda: striker.fill(slot))
-    striker.after(seconds, fenced)
+        def fenced() -> None:
+            if all(one.worker.running and not one.ending for one in both):
+                striker.find("fencing", f"{member.name} and {successor.name} both go on under one name")
+
+        striker.after(seconds, fenced)
+
+    striker.after(SUCCESSION, start)
 
 
 def late_commit(striker: Striker, fault: Fault) -> bool:

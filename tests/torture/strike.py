@@ -134,9 +134,9 @@ class Striker:
         self._extra.add(slot)
         return slot
 
-    def fill(self, slot: int) -> None:
+    def fill(self, slot: int) -> Member:
         """Start a member, which does to itself what the plan says next."""
-        self.fleet.start(slot, self.armed.pop(0) if self.armed else "")
+        return self.fleet.start(slot, self.armed.pop(0) if self.armed else "")
 
     def reap(self) -> None:
         """See to members that have ended."""

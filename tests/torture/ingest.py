@@ -41,21 +41,29 @@ class Meter(threading.Thread):
         """`until` records are to be consumed."""
         super().__init__(name="meter", daemon=True)
         self.app, self.until = app, until
-        self.first = self.last = (0.0, 0)  # when, and how many were consumed by then
+        self.consumed: list[tuple[float, int]] = []  # the moments at which more was, and how much by then
+        self.committed: list[tuple[float, int]] = []
         self.done = threading.Event()
 
     def run(self) -> None:
         """Note the first and the last moment at which records came."""
         stopped = False
         while not self.done.wait(LOOK):
-            now, consumed = time.monotonic(), int(self.app.metrics()["consumed"])
-            if consumed > self.last[1]:
-                if not self.last[1]:
-                    self.first = (now, consumed)
-                self.last = (now, consumed)
+            metrics, now = self.app.metrics(), time.monotonic()
+            consumed = metrics["consumed"]
+            (source,) = metrics["sources"].values()
+            offsets = [partition["committed_offset"] or 0 for partition in source["partitions"].values()]
+            note(self.consumed, now, consumed)
+            note(self.committed, now, sum(offsets))
             if self.until is not None and consumed >= self.until and not stopped:
                 stopped = True
                 os.kill(os.getpid(), 15)
+
+
+def note(moments: list[tuple[float, int]], now: float, value: int) -> None:
+    """Keep a value that has grown."""
+    if value > (moments[-1][1] if moments else 0):
+        moments.append((now, value))
 
 
 def main() -> None:
@@ -76,15 +84,13 @@ def main() -> None:
     meter = Meter(app, config.get("until_consumed"))
     meter.start()
     app.run(**config["run"])
-    ended = time.monotonic()
     meter.done.set()
     meter.join()
     metrics = app.metrics()
     report = {
-        "first": meter.first,
-        "last": meter.last,
-        "ended": ended,
-        "restored": None if restores.began is None else meter.first[0] - restores.began,
+        "consumed": meter.consumed,
+        "committed": meter.committed,
+        "restored": None if restores.began is None else meter.consumed[0][0] - restores.began,
         "windows": metrics["windows"],
         "transactions": metrics["transactions"],
         "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

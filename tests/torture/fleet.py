@@ -71,11 +71,15 @@ class Fleet:
     """Starts members, knows which run in which slot, and ends them all."""
 
     def __init__(
-        self, job: Job, shape: Shape, directory: Path, *, fault_build: bool, mutant: str = ""
+        self, job: Job, shape: Shape, directory: Path, *, plain: bool = False, mutant: str = ""
     ) -> None:
-        """Configurations, reports and logs go to `directory`; a mutant is one in every member."""
+        """Configurations, reports and logs go to `directory`.
+
+        With `plain` the members run what users run, else the build in which they can do things to
+        themselves; a mutant is one in every member.
+        """
         self.job, self.shape, self.directory = job, shape, directory
-        self.fault_build, self.mutant = fault_build, mutant
+        self.plain, self.mutant = plain, mutant
         self.slots: dict[int, Member] = {}
         self.started: list[Member] = []
         directory.mkdir(parents=True, exist_ok=True)
@@ -97,7 +101,7 @@ class Fleet:
     def env(self, fault: str) -> dict[str, str]:
         """The environment of a member."""
         path = [str(ROOT / "tests")]
-        if self.fault_build:
+        if not self.plain:
             path.insert(0, str(FAULT_BUILD))
         faults = ",".join(filter(None, [self.mutant and f"mutant:{self.mutant}", fault]))
         return {"PYTHONPATH": os.pathsep.join(path), "MILLSTREAM_FAULT": faults}

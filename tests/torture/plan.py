@@ -42,8 +42,8 @@ KINDS: dict[str, tuple[float, float, float]] = {
     "refuse_size": (0.5, 2, 3),
     "refuse_replicas": (1, 2, 4),
 }
-BUILT = {"crash", "panic"}  # need the fault build
-TRANSACTIONAL = {"late_commit", "hold", "swallow_commit", "swallow_offsets"}
+AT_A_POINT = ("crash", "panic")
+TRANSACTIONAL = ("late_commit", "hold", "swallow_commit", "swallow_offsets")
 ARGUMENTS = {"zombie": ["alone", "succeeded", "succeeded"], "hold": ["commit", "offsets"]}
 GAP = 3.0  # seconds between two faults at most; shorter than many last, so that they mix
 
@@ -64,12 +64,10 @@ class Fault:
         return f"+{self.gap:.1f} {self.kind}{self.argument and ':' + self.argument}{length}"
 
 
-def plan_of(seed: int, count: int, *, transactions: bool = True, fault_build: bool = True) -> list[Fault]:
+def plan_of(seed: int, count: int, *, transactions: bool = True) -> list[Fault]:
     """`count` faults; every kind comes once before the weights decide."""
     draw = random.Random(f"plan {seed}")
-    left_out: set[str] = set() if transactions else TRANSACTIONAL
-    if not fault_build:
-        left_out = left_out | BUILT
+    left_out = () if transactions else TRANSACTIONAL
     kinds = {kind: weight for kind, (weight, *_) in KINDS.items() if kind not in left_out}
     each = draw.sample(sorted(kinds), len(kinds))
     more = draw.choices(list(kinds), list(kinds.values()), k=max(0, count - len(each)))
@@ -78,7 +76,7 @@ def plan_of(seed: int, count: int, *, transactions: bool = True, fault_build: bo
     for kind in [*each, *more][:count]:
         _, shortest, longest = KINDS[kind]
         argument = draw.choice(ARGUMENTS.get(kind, [""]))
-        if kind in BUILT:
+        if kind in AT_A_POINT:
             argument = next(points)
         faults.append(Fault(kind, draw.uniform(0.2, GAP), draw.uniform(shortest, longest), argument))
     return faults

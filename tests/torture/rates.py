@@ -28,7 +28,7 @@ KEYS = 1_000
 PER_SECOND = 10  # events of a key in a second of event time
 SECONDS = 240.0  # the longest that one run may take
 REPLAYED = 4_000_000
-PRODUCED = 4_000_000
+PRODUCED = 10_000_000
 EPOCHS = ("10ms", "100ms", "1000ms")
 GUARANTEES: tuple[Guarantee, ...] = ("exactly_once", "at_least_once")
 

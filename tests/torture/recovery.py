@@ -106,7 +106,7 @@ def group(broker: Broker, kafka: Kafka, directory: Path, name: str) -> tuple[Fle
     job = Job(kafka, Workers(directory), name, Source(f"{name}.source"), (MODEL,), settings=settings)
     kafka.create_topic(job.source.topic, PARTITIONS, max_message_bytes="4194304")
     kafka.create_topic(job.sink(MODEL), PARTITIONS)
-    fleet = Fleet(job, shape, directory, fault_build=False)
+    fleet = Fleet(job, shape, directory, plain=True)
     writer = Writer(broker.bootstrap, job.source.topic, Load(0), RATE)
     return fleet, writer, Tail(broker.bootstrap, job.sink(MODEL))
 

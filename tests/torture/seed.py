@@ -6,7 +6,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return {**vars(self), "tally": vars(self.tally)}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,6 @@ class Run:
     plan: list[Fault]
     directory: Path
     rate: float = 300.0  # events per second
-    fault_build: bool = True
     mutant: str = ""
     armed: tuple[str, ...] = ()  # what the first members do to themselves
     recount: bool = True
@@ -120,7 +119,7 @@ class Run:
     def strike(self, broker: Broker, network: Network, job: Job, outcome: Outcome) -> list[Takeover]:
         """The part under load."""
         tally, topic = outcome.tally, job.source.topic
-        fleet = Fleet(job, self.shape, self.directory, fault_build=self.fault_build, mutant=self.mutant)
+        fleet = Fleet(job, self.shape, self.directory, mutant=self.mutant)
         writer = Writer(broker.bootstrap, topic, Load(self.seed), self.rate)
         watch = Watch(broker.bootstrap, job.app, topic)
         striker = Striker(broker, job.kafka, network, fleet, watch, self.seed)

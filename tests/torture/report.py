@@ -24,6 +24,7 @@ def summary(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
         "events": sum(outcome["events"] for outcome in outcomes),
         "members": sum(outcome["members"] for outcome in outcomes),
         "offset_samples": sum(outcome["samples"] for outcome in outcomes),
+        "went_back": sum("offsets forward" in outcome["tally"]["failures"] for outcome in outcomes),
         "seconds": round(sum(outcome["seconds"] for outcome in outcomes)),
         **sums,
         "failed": {str(o["seed"]): o["tally"]["failures"] for o in outcomes if o["tally"]["failures"]},
@@ -60,7 +61,7 @@ def seed_lines(seeds: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "late events, dead letters", f"{seeds['late']:,}, {seeds['dead']:,}"
     yield "hidden aborted records", f"{seeds['hidden']:,}"
     yield "repeats at least once", f"{seeds['repeats']:,}"
-    yield "committed offsets sampled", f"{seeds['offset_samples']:,}, none went back"
+    yield "committed offsets sampled", f"{seeds['offset_samples']:,}, back in {seeds['went_back']} seeds"
     for seed, failures in seeds["failed"].items():
         yield f"seed {seed} FAILED", ", ".join(failures)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -36,11 +38,16 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers go away here all the time
     if not FAULT_BUILD.is_dir():
         sys.exit("there is no build with the feature fault: run scripts/fault-build")
-    if options.fresh:
-        shutil.rmtree(suite.BUILD, ignore_errors=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else workers would outlive it
+    machine = suite.machine()
+    of = {"machine": machine, "faults": options.faults, "rate": options.rate}
+    stamp = suite.BUILD / "of.json"
+    if options.fresh or not stamp.exists() or json.loads(stamp.read_text()) != of:
+        shutil.rmtree(suite.BUILD, ignore_errors=True)  # figures of other code are not gone on with
+        saved(stamp, of)
     began = time.monotonic()
     parts = options.part or PARTS
-    found: dict[str, Any] = {"command": " ".join(sys.argv[1:]), "machine": suite.machine()}
+    found: dict[str, Any] = {"command": " ".join(sys.argv[1:]), "machine": machine}
     if "seeds" in parts:
         numbers = list(range(options.first, options.first + options.seeds))
         found["outcomes"] = list(suite.seeds(numbers, options.faults, options.rate))

@@ -33,7 +33,7 @@ format: build/venv ## Bring all code into form
 
 build: build/extension ## Build the extension into the virtual environment
 
-bench: .needs-java build/venv ## Measure on real Apache Kafka, beside the copy job
+bench: .needs-java build/venv ## Measure on real Apache Kafka, beside the copy job and other engines (PEERS=none: without)
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench
 
 SEEDS ?= 20

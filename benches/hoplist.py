@@ -21,14 +21,19 @@ LOOK = 0.01  # seconds between two looks at the counters
 
 def make(spec: dict[str, Any]) -> App:
     """The app: the mean of the last seconds, every second, for each sensor."""
-    app = App(spec["name"], brokers=spec["brokers"], guarantee=spec["guarantee"])
-    readings = Topic(spec["topic"], key="sensor", timestamp="ts", fields=["v"])
+    epoch = f"{spec['epoch_ms']}ms"
+    app = App(spec["name"], brokers=spec["brokers"], guarantee=spec["guarantee"], epoch=epoch)
+    fields = ["v", *(f"v{number}" for number in range(1, spec["fields"]))]
+    readings = Topic(spec["topic"], key="sensor", timestamp="ts", fields=fields)
     size, hop, grace = (f"{spec[name]}ms" for name in ("size_ms", "hop_ms", "grace_ms"))
+    window = HoppingWindow(size, hop=hop, grace=grace, min_events=spec["min_events"])
 
-    @app.model(source=readings, window=HoppingWindow(size, hop=hop, grace=grace), sink=spec["sink"])
     def mean(batch: WindowBatch) -> dict[str, np.ndarray]:
         return {"mean": np.add.reduceat(batch["v"], batch.row_splits[:-1]) / batch.lengths}
 
+    for number in range(spec["models"]):
+        sink = spec["sink"] if number == 0 else f"{spec['sink']}-{number}"
+        app.model(source=readings, window=window, sink=sink, name=f"mean{number or ''}")(mean)
     return app
 
 
@@ -85,6 +90,7 @@ class Meter(threading.Thread):
             "seconds": seconds,
             "events_per_s": events / seconds,
             "cpu_us_per_event": (last.cpu - first.cpu) / events * 1e6,
+            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Guarantee = Literal["exactly_once", "at_least_once"]
-KEYS = 1_000
-PARTITIONS = 4
-PER_SECOND = 10  # events of a key in a second of event time
 HOP_SECONDS = 1
 GRACE_SECONDS = 1
 WARM_UP = 3  # sizes of event time until a run counts as steady
@@ -16,25 +13,69 @@ SHORTEST_WARM_UP = 30  # seconds of event time: small windows are given time to 
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One line of the table."""
+class Load:
+    """What a topic holds."""
 
-    job: Literal["drain", "decode", "copy", "millstream"]
+    keys: int = 1_000
+    per_second: int = 10_000  # events in a second of event time, over all keys
+    partitions: int = 4
+    fields: int = 1
+    unused: int = 0  # fields of an event that the app does not declare
+    disorder: int = 0  # per cent of the events that come late, by less than the grace
+    compression: str = "lz4"
+
+    @property
+    def topic(self) -> str:
+        """Unique among the loads."""
+        return "-".join(["hoplist", *(str(value) for value in asdict(self).values())])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a table."""
+
+    job: str  # drain, decode, copy, millstream, or the name of a peer
     size: int = 10  # seconds
     guarantee: Guarantee = "exactly_once"
+    load: Load = Load()
+    models: int = 1
+    min_events: int = 1
+    epoch_ms: int = 100
 
     @property
     def name(self) -> str:
         """Unique among the entries."""
-        return "-".join([self.job, str(self.size), self.guarantee.replace("_", "-")])
+        own = [self.job, self.size, self.guarantee.replace("_", "-"), self.models, self.min_events]
+        return "-".join([*map(str, own), str(self.epoch_ms), self.load.topic])
+
+    @property
+    def title(self) -> str:
+        """What a table calls it."""
+        return f"{self.job}, r = {self.size}" if self.windowed else self.job
 
     @property
     def produces(self) -> bool:
         """Whether it writes to a topic."""
-        return self.job in ("copy", "millstream")
+        return self.job not in ("drain", "decode")
+
+    @property
+    def windowed(self) -> bool:
+        """Whether it has windows, of a size."""
+        return self.job not in ("drain", "decode", "copy")
+
+    @property
+    def checked(self) -> bool:
+        """Whether each of its windows is known: of keys that have an event in every hop."""
+        dense = self.load.keys <= self.load.per_second * HOP_SECONDS
+        return self.job == "millstream" and dense and self.min_events == 1
+
+    @property
+    def copy(self) -> Entry:
+        """The copy job that it is held against; the same for all sizes, as results are as many."""
+        return Entry("copy", guarantee=self.guarantee, load=self.load)
 
 
-# The copy job is the same for all sizes: as many results are produced, whatever they are made of.
+PEER_SIZES = (10, 60)  # seconds
 ENTRIES = [
     Entry("drain"),
     Entry("decode"),
@@ -49,16 +90,18 @@ def spec(entry: Entry, brokers: str, events: int, run: int) -> dict[str, Any]:
     """What the program of an entry is told; names are new for each run."""
     seconds = max(WARM_UP * entry.size, SHORTEST_WARM_UP)
     return {
+        **asdict(entry.load),
         "brokers": brokers,
-        "topic": "hoplist",
+        "topic": entry.load.topic,
         "sink": f"{entry.name}-{run}.results",
         "name": f"{entry.name}-{run}",
-        "events": events,
-        "keys": KEYS,
-        "partitions": PARTITIONS,
-        "skip": seconds * KEYS * PER_SECOND,
+        "events": events // entry.load.keys * entry.load.keys,
+        "skip": seconds * entry.load.per_second,
         "size_ms": entry.size * 1000,
         "hop_ms": HOP_SECONDS * 1000,
         "grace_ms": GRACE_SECONDS * 1000,
         "guarantee": entry.guarantee,
+        "models": entry.models,
+        "min_events": entry.min_events,
+        "epoch_ms": entry.epoch_ms,
     }

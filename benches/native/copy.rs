@@ -38,12 +38,12 @@ struct Batch {
 /// Runs the copy job to the end of the topic.
 pub(crate) fn run(spec: &Spec) -> Outcome<Value> {
     let mut feed = Feed::new(spec)?;
-    let writer = Writer::new(spec, result_sized(feed.plan())?)?;
+    let writer = Writer::new(spec, result_sized(feed.plan(), spec.pace())?)?;
     let (batches, written) = bounded(WAITING);
     let writing = std::thread::spawn(move || writer.run(&written));
     let mut decoder = feed.decoder();
     let mut begun = None;
-    let per_result = (spec.hop_ms / crate::spec::PACE) as u64;
+    let (per_event, mut owed) = (spec.results_per_event(), 0.0);
     let mut events = 0;
     let mut offsets = vec![0; spec.partitions as usize];
     while events < spec.events {
@@ -52,10 +52,13 @@ pub(crate) fn run(spec: &Spec) -> Outcome<Value> {
             events += 1;
             offsets[partition] = record.offset + 1;
             match decoder.decode(record) {
-                Ok(event) if events % per_result == 0 => {
-                    copies.push((partition as i32, Box::from(event.key)));
+                Ok(event) => {
+                    owed += per_event;
+                    while owed >= 1.0 {
+                        owed -= 1.0;
+                        copies.push((partition as i32, Box::from(event.key)));
+                    }
                 }
-                Ok(_) => {}
                 Err(reason) => rejected = Some(format!("an event was rejected: {reason:?}")),
             }
         })?;
@@ -75,7 +78,7 @@ pub(crate) fn run(spec: &Spec) -> Outcome<Value> {
 }
 
 /// Bytes as many as the value and the headers of a result.
-fn result_sized(plan: &Plan) -> Outcome<Vec<u8>> {
+fn result_sized(plan: &Plan, pace: i64) -> Outcome<Vec<u8>> {
     let time = 1_700_000_000_000;
     let window = WindowMeta {
         assignment: 0,
@@ -84,7 +87,7 @@ fn result_sized(plan: &Plan) -> Outcome<Vec<u8>> {
         key: Key::from(&b"s500"[..]),
         start: time,
         end: time + plan.models[0].size_ms,
-        events: (plan.models[0].size_ms / crate::spec::PACE) as usize,
+        events: (plan.models[0].size_ms / pace) as usize,
     };
     let outputs = vec![("mean".to_owned(), Column::Floats(vec![20.0 / 3.0]))].into();
     let encoded = ResultEncoder::new(plan, 0, true).encode(plan, &[window], &outputs)?;

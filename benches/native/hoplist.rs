@@ -1,11 +1,13 @@
-//! The native half of `make bench`: loads `HopList`, measures the bare drain and the copy job, checks windows.
-//! `hoplist load|drain|decode|copy|check JSON` prints one line of JSON; `bench.py` calls it.
+//! The native half of the benchmarks: loads `HopList`, measures the bare drain and the copy job, checks windows.
+//! `hoplist COMMAND JSON` prints one line of JSON; `bench.py` calls it.
 
 mod check;
 mod copy;
 mod feed;
+mod judge;
 mod load;
 mod meter;
+mod results;
 mod spec;
 
 use std::io::Write;
@@ -25,6 +27,8 @@ fn main() -> Outcome<()> {
         "decode" => feed::measure(&spec, true)?,
         "copy" => copy::run(&spec)?,
         "check" => check::run(&spec)?,
+        "sink" => load::sink(&spec)?,
+        "judge" => judge::run(&spec)?,
         other => return Err(format!("there is no command {other:?}").into()),
     };
     writeln!(std::io::stdout(), "{report}")?;

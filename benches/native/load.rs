@@ -1,4 +1,4 @@
-//! Fills a new topic with the events, in order of time.
+//! Fills a new topic with the events, in order of time, and makes topics for results.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,11 @@ use crate::spec::Spec;
 /// Makes the topic and writes all events.
 pub(crate) fn run(spec: &Spec) -> Outcome<Value> {
     let began = Instant::now();
-    create(&spec.brokers, &spec.topic, spec.partitions)?;
+    create(&spec.brokers, &spec.topic, spec.partitions, "CreateTime")?;
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &spec.brokers)
         .set("enable.idempotence", "true")
-        .set("compression.type", "lz4")
+        .set("compression.type", &spec.compression)
         .set("linger.ms", "50")
         .set("batch.num.messages", "10000")
         .set("queue.buffering.max.messages", "500000")
@@ -29,7 +29,7 @@ pub(crate) fn run(spec: &Spec) -> Outcome<Value> {
         let event = spec.event(index);
         let key = format!("s{}", event.key);
         value.clear();
-        event.json(&mut value)?;
+        spec.json(&event, &mut value)?;
         let mut record = BaseRecord::to(&spec.topic)
             .partition((event.key % spec.partitions as u64) as i32)
             .key(key.as_bytes())
@@ -50,11 +50,18 @@ pub(crate) fn run(spec: &Spec) -> Outcome<Value> {
     Ok(json!({ "events": spec.events, "seconds": began.elapsed().as_secs_f64() }))
 }
 
+/// Makes a topic for results whose timestamps are the instants at which the broker had them.
+pub(crate) fn sink(spec: &Spec) -> Outcome<Value> {
+    create(&spec.brokers, &spec.sink, spec.partitions, "LogAppendTime")?;
+    Ok(json!({ "created": spec.sink }))
+}
+
 /// Makes a topic that keeps its records whatever their timestamps say.
-pub(crate) fn create(brokers: &str, topic: &str, partitions: i32) -> Outcome<()> {
+fn create(brokers: &str, topic: &str, partitions: i32, timestamps: &str) -> Outcome<()> {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", brokers).create()?;
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let new = new.set("retention.ms", "-1").set("message.timestamp.type", timestamps);
     for made in block_on(admin.create_topics(&[new], &AdminOptions::new()))? {
         made.map_err(|(topic, code)| format!("topic {topic} could not be created: {code}"))?;
     }

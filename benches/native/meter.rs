@@ -1,4 +1,4 @@
-//! Events per second and CPU per event, from the instant at which the warm-up is consumed to the last commit. What is
+//! Events per second, CPU per event and peak memory, from the instant at which the warm-up is consumed to the last commit. What is
 //! in flight at the first instant is work that counts, and its events do not: the figures err on the low side.
 
 use std::time::Instant;
@@ -34,8 +34,16 @@ impl Meter {
             "seconds": seconds,
             "events_per_s": events / seconds,
             "cpu_us_per_event": (cpu()? - first.cpu) / events * 1e6,
+            "peak_mib": peak()?,
         }))
     }
+}
+
+/// The most memory that this process has had, in MiB.
+fn peak() -> Outcome<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
 /// Seconds of CPU, user and system, that this process has used. Ticks of 10 ms, and no unsafe code.

@@ -12,10 +12,10 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test lint format build bench torture clean
+.PHONY: help demo test lint format build bench bench-sweep bench-latency torture clean
 
 help: ## Show what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: build/extension ## Run the main job on the embedded broker and show its predictions
 	@$(BIN)/millstream demo
@@ -39,6 +39,12 @@ bench: .needs-java build/venv ## Measure on real Apache Kafka, beside the copy j
 SEEDS ?= 20
 torture: .needs-java build/extension ## Faults against a running group, every window checked; SEEDS=20
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/torture --seeds $(SEEDS)
+
+bench-sweep: .needs-java build/venv ## Measure what the cost of an event depends on
+	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench sweep
+
+bench-latency: .needs-java build/venv ## Measure how soon results can be read, at set rates and epochs
+	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench latency
 
 clean: ## Remove all that was built
 	@rm -rf target build $(VENV) python/millstream/*.so

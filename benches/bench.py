@@ -11,20 +11,31 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import peer
 import table
 from native import NATIVE, ROOT, Bench, broker, write
-from workload import ENTRIES, PEER_SIZES, Entry
+from workload import ENTRIES, PEER_SIZES, Entry, Load
 
 
-def entries(options: argparse.Namespace) -> dict[Entry, int]:
-    """What is measured, and how often."""
-    own = {entry: int(options.runs) for entry in ENTRIES}
+def rounds(options: argparse.Namespace) -> list[list[Entry]]:
+    """What is measured, in order: each entry in every round, and the peers spread over the rounds.
+
+    So a neighbour that takes the machine for a while takes it from both.
+    """
+    load = Load(events=options.events)
     there = peer.installed(peer.chosen(options.peers))
-    peers = {Entry(one.name, size, "at_least_once"): 1 for size in PEER_SIZES for one in there}
-    return {entry: runs for entry, runs in {**own, **peers}.items() if options.only in entry.name}
+    peers = [peer_entry(one.name, size, load) for size in PEER_SIZES for one in there]
+    own = [replace(entry, load=load) for entry in ENTRIES]
+    turns = [[*own, *peers[number :: options.runs]] for number in range(options.runs)]
+    return [[entry for entry in turn if options.only in entry.name] for turn in turns]
+
+
+def peer_entry(name: str, size: float, load: Load) -> Entry:
+    """The entry of a peer."""
+    return Entry(name, size, guarantee="at_least_once", load=load)
 
 
 def main() -> int:
@@ -46,14 +57,13 @@ def main() -> int:
     add("--out", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go")
     options = parser.parse_args()
     began = time.monotonic()
-    wanted = entries(options)
-    runs: table.Runs = {entry: [] for entry in wanted}
+    turns = rounds(options)
+    runs: table.Runs = {entry: [] for turn in turns for entry in turn}
     with broker(options.brokers) as brokers:
-        bench = Bench(brokers, options.events, options.native, min(options.peer_seconds, 60.0))
-        for number in range(max(wanted.values(), default=0)):
-            for entry, times in wanted.items():
-                if number < times:
-                    runs[entry].append(bench.measure(entry, number))
+        bench = Bench(brokers, options.native, min(options.peer_seconds, 60.0))
+        for number, turn in enumerate(turns):
+            for entry in turn:
+                runs[entry].append(bench.measure(entry, number))
     figures = table.summary(runs)
     against = table.against_peers(figures)
     write(

@@ -1,6 +1,7 @@
 """HopList as a user writes it, and a thread that reads its counters.
 
-`python benches/hoplist.py JSON` runs to the end of the topic and prints one line of JSON.
+`python benches/hoplist.py JSON` runs to the end of the topic and prints one line of JSON; with `serve` it
+says that it runs, until it is told to stop.
 """
 
 from __future__ import annotations
@@ -95,9 +96,13 @@ class Meter(threading.Thread):
 
 
 def main() -> None:
-    """Run to the end of the topic."""
+    """Run to the end of the topic, or until told to stop."""
     spec = json.loads(sys.argv[1])
     app = make(spec)
+    if sys.argv[2:] == ["serve"]:
+        print("running", flush=True)
+        app.run()
+        return
     meter = Meter(app, spec["skip"])
     meter.start()
     app.run(until="end")

@@ -54,23 +54,22 @@ class Bench:
     """A broker with topics on it, and the programs that run there."""
 
     brokers: str
-    events: int
     native: str = NATIVE
-    peer_seconds: float = 40.0
-    loads: set[Load] = field(default_factory=set)
+    peer_seconds: float = 50.0
+    loads: dict[Load, dict[str, Any]] = field(default_factory=dict)
 
     def load(self, load: Load) -> None:
         """Fill the topic of a load, unless it is there."""
         if load not in self.loads:
-            what = spec(Entry("load", load=load), self.brokers, self.events, 0)
+            what = spec(Entry("load", load=load), self.brokers, 0)
             loaded = call([self.native, "load"], what)
-            self.loads.add(load)
+            self.loads[load] = loaded
             print(f"  loaded {loaded['events']:,} events in {loaded['seconds']:.1f} s", file=sys.stderr)
 
     def measure(self, entry: Entry, run: int = 0) -> dict[str, Any]:
         """Run an entry once, and check what windows it wrote."""
         self.load(entry.load)
-        what = spec(entry, self.brokers, self.events, run)
+        what = spec(entry, self.brokers, run)
         if peer := PEERS.get(entry.job):
             measured = peer_run.measure(
                 peer, what, self.peer_seconds, lambda command, what: call([self.native, command], what)

@@ -37,14 +37,17 @@ def middle(runs: Sequence[Figures], name: str) -> float:
 
 def summary(runs: Runs) -> list[Figures]:
     """One dict per entry: medians, extremes, ratios, and the worst that the check of the windows found."""
-    return [_entry(entry, measured, runs) for entry, measured in runs.items()]
+    order = sorted(runs, key=lambda entry: (entry.job in PEERS, entry.size if entry.job in PEERS else 0))
+    return [_entry(entry, runs[entry], runs) for entry in order]
 
 
 def _entry(entry: Entry, measured: list[Figures], runs: Runs) -> Figures:
     rates = [run["events_per_s"] for run in measured]
     figures = {
         "job": entry.job,
-        "title": entry.title,
+        "title": entry.title.replace(entry.job, PEERS[entry.job].title)
+        if entry.job in PEERS
+        else entry.title,
         "size_s": entry.size if entry.windowed else None,
         "guarantee": entry.guarantee if entry.produces else None,
         "events_per_s": middle(measured, "events_per_s"),
@@ -77,12 +80,14 @@ def against_peers(entries: Sequence[Figures], guarantee: Guarantee = "exactly_on
         for entry in entries
         if entry["job"] in PEERS and entry["size_s"] in own and entry["events_per_s"]
     ]
-    compared = [_compare(peer["job"], peer["title"], own[peer["size_s"]], peer) for peer in peers]
+    compared = [_compare(peer["job"], PEERS[peer["job"]].title, own[peer["size_s"]], peer) for peer in peers]
     for size in own:
         python = [peer for peer in peers if peer["job"] in PYTHON_PEERS and peer["size_s"] == size]
         if python:
             best = max(python, key=lambda peer: float(peer["events_per_s"]))
-            compared.append(_compare(BEST_PYTHON, f"{BEST_PYTHON}: {best['title']}", own[size], best))
+            compared.append(
+                _compare(BEST_PYTHON, f"{BEST_PYTHON}: {PEERS[best['job']].title}", own[size], best)
+            )
     return compared
 
 
@@ -129,13 +134,17 @@ def _row(entry: Figures) -> tuple[str, ...]:
         entry["title"],
         (entry["guarantee"] or "").replace("_", " "),
         f"{entry['events_per_s']:,.0f}",
-        f"{entry['lowest'] / 1e6:.3g}..{entry['highest'] / 1e6:.3g}M",
+        _range(entry["lowest"], entry["highest"]),
         f"{entry['cpu_us_per_event']:.2f}",
         f"{entry['peak_mib']:,.0f}",
         _ratio(entry, "events_per_s_to_copy"),
         _ratio(entry, "cpu_us_per_event_to_copy"),
         windows(entry.get("check")) + (f", in {entry['prefix']:,.0f} events" if "prefix" in entry else ""),
     )
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low / 1e6:.2f}..{high / 1e6:.2f}M" if low < high else ""
 
 
 def _ratio(entry: Figures, name: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Guarantee = Literal["exactly_once", "at_least_once"]
-HOP_SECONDS = 1
 GRACE_SECONDS = 1
 WARM_UP = 3  # sizes of event time until a run counts as steady
 SHORTEST_WARM_UP = 30  # seconds of event time: small windows are given time to get going, too
@@ -16,6 +15,7 @@ SHORTEST_WARM_UP = 30  # seconds of event time: small windows are given time to 
 class Load:
     """What a topic holds."""
 
+    events: int = 4_000_000
     keys: int = 1_000
     per_second: int = 10_000  # events in a second of event time, over all keys
     partitions: int = 4
@@ -23,6 +23,11 @@ class Load:
     unused: int = 0  # fields of an event that the app does not declare
     disorder: int = 0  # per cent of the events that come late, by less than the grace
     compression: str = "lz4"
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two events of a key."""
+        return self.keys / self.per_second
 
     @property
     def topic(self) -> str:
@@ -35,7 +40,8 @@ class Entry:
     """One line of a table."""
 
     job: str  # drain, decode, copy, millstream, or the name of a peer
-    size: int = 10  # seconds
+    size: float = 10  # seconds
+    hop: float = 1  # seconds
     guarantee: Guarantee = "exactly_once"
     load: Load = Load()
     models: int = 1
@@ -45,13 +51,13 @@ class Entry:
     @property
     def name(self) -> str:
         """Unique among the entries."""
-        own = [self.job, self.size, self.guarantee.replace("_", "-"), self.models, self.min_events]
+        own = [self.job, self.size, self.hop, self.guarantee.replace("_", "-"), self.models, self.min_events]
         return "-".join([*map(str, own), str(self.epoch_ms), self.load.topic])
 
     @property
     def title(self) -> str:
         """What a table calls it."""
-        return f"{self.job}, r = {self.size}" if self.windowed else self.job
+        return f"{self.job}, r = {self.size / self.hop:g}" if self.windowed else self.job
 
     @property
     def produces(self) -> bool:
@@ -66,13 +72,12 @@ class Entry:
     @property
     def checked(self) -> bool:
         """Whether each of its windows is known: of keys that have an event in every hop."""
-        dense = self.load.keys <= self.load.per_second * HOP_SECONDS
-        return self.job == "millstream" and dense and self.min_events == 1
+        return self.job == "millstream" and self.load.pace <= self.hop and self.min_events == 1
 
     @property
     def copy(self) -> Entry:
         """The copy job that it is held against; the same for all sizes, as results are as many."""
-        return Entry("copy", guarantee=self.guarantee, load=self.load)
+        return Entry("copy", hop=self.hop, guarantee=self.guarantee, load=self.load)
 
 
 PEER_SIZES = (10, 60)  # seconds
@@ -86,19 +91,21 @@ ENTRIES = [
 ]
 
 
-def spec(entry: Entry, brokers: str, events: int, run: int) -> dict[str, Any]:
+def spec(entry: Entry, brokers: str, run: int) -> dict[str, Any]:
     """What the program of an entry is told; names are new for each run."""
-    seconds = max(WARM_UP * entry.size, SHORTEST_WARM_UP)
+    load = entry.load
+    events = load.events // load.keys * load.keys
+    warm_up = round(max(WARM_UP * entry.size, SHORTEST_WARM_UP) * load.per_second)
     return {
-        **asdict(entry.load),
+        **asdict(load),
         "brokers": brokers,
-        "topic": entry.load.topic,
+        "topic": load.topic,
         "sink": f"{entry.name}-{run}.results",
         "name": f"{entry.name}-{run}",
-        "events": events // entry.load.keys * entry.load.keys,
-        "skip": seconds * entry.load.per_second,
-        "size_ms": entry.size * 1000,
-        "hop_ms": HOP_SECONDS * 1000,
+        "events": events,
+        "skip": min(warm_up, events // 2),
+        "size_ms": round(entry.size * 1000),
+        "hop_ms": round(entry.hop * 1000),
         "grace_ms": GRACE_SECONDS * 1000,
         "guarantee": entry.guarantee,
         "models": entry.models,

@@ -5,6 +5,7 @@ mod check;
 mod copy;
 mod feed;
 mod judge;
+mod latency;
 mod load;
 mod meter;
 mod results;
@@ -28,6 +29,8 @@ fn main() -> Outcome<()> {
         "copy" => copy::run(&spec)?,
         "check" => check::run(&spec)?,
         "sink" => load::sink(&spec)?,
+        "source" => load::source(&spec)?,
+        "latency" => latency::run(&spec)?,
         "judge" => judge::run(&spec)?,
         other => return Err(format!("there is no command {other:?}").into()),
     };

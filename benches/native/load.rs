@@ -25,11 +25,13 @@ pub(crate) fn run(spec: &Spec) -> Outcome<Value> {
         .set("queue.buffering.max.messages", "500000")
         .create()?;
     let mut value = Vec::new();
+    let mut bytes = 0;
     for index in 0..spec.events {
         let event = spec.event(index);
         let key = format!("s{}", event.key);
         value.clear();
         spec.json(&event, &mut value)?;
+        bytes += value.len();
         let mut record = BaseRecord::to(&spec.topic)
             .partition((event.key % spec.partitions as u64) as i32)
             .key(key.as_bytes())
@@ -47,7 +49,16 @@ pub(crate) fn run(spec: &Spec) -> Outcome<Value> {
         }
     }
     producer.flush(Duration::from_secs(60))?;
-    Ok(json!({ "events": spec.events, "seconds": began.elapsed().as_secs_f64() }))
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(
+        json!({ "events": spec.events, "seconds": seconds, "bytes_per_event": bytes as f64 / spec.events as f64 }),
+    )
+}
+
+/// Makes a topic for events whose timestamps are the instants at which the broker had them.
+pub(crate) fn source(spec: &Spec) -> Outcome<Value> {
+    create(&spec.brokers, &spec.topic, spec.partitions, "LogAppendTime")?;
+    Ok(json!({ "created": spec.topic }))
 }
 
 /// Makes a topic for results whose timestamps are the instants at which the broker had them.

@@ -53,10 +53,18 @@ impl Results {
         let mut heard = Instant::now();
         let mut complete = false;
         while heard.elapsed() < if complete { SILENCE / 4 } else { SILENCE } {
-            for record in self.reader.poll(Duration::from_millis(50)) {
+            self.poll(&mut |record, row| {
                 heard = Instant::now();
-                complete = each(&record, &row(record.value.as_deref().unwrap_or_default())?);
-            }
+                complete = each(record, row);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Hands over the results that are there, or that come within a moment.
+    pub(crate) fn poll(&self, each: &mut dyn FnMut(&TopicRecord, &Row)) -> Outcome<()> {
+        for record in self.reader.poll(Duration::from_millis(50)) {
+            each(&record, &row(record.value.as_deref().unwrap_or_default())?);
         }
         Ok(())
     }

@@ -52,8 +52,22 @@ pub(crate) struct Spec {
     /// Records of each partition that a peer says it has consumed, where its results do not tell.
     #[serde(default)]
     pub(crate) consumed: Option<Vec<u64>>,
+    /// How events are produced, where they are produced while the app runs.
+    #[serde(default)]
+    pub(crate) pacing: Option<Pacing>,
     /// The plan of the app in Python: what is consumed and decoded here is what it would be there.
     pub(crate) plan: serde_json::Value,
+}
+
+/// Events that are produced while the app runs.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Pacing {
+    /// Whether an event is produced when its time has come; else it is as soon as possible.
+    pub(crate) paced: bool,
+    /// Seconds in which events are produced.
+    pub(crate) seconds: f64,
+    /// Seconds of event time until windows count.
+    pub(crate) warm_up: f64,
 }
 
 /// One event.
@@ -61,7 +75,7 @@ pub(crate) struct Spec {
 pub(crate) struct Event {
     pub(crate) key: u64,
     pub(crate) time: i64,
-    round: u64,
+    pub(crate) round: u64,
 }
 
 /// The windows that must be there.
@@ -85,7 +99,7 @@ impl Spec {
     pub(crate) fn json(&self, event: &Event, out: &mut Vec<u8>) -> Result<()> {
         let Event { key, time, round } = *event;
         write!(out, r#"{{"sensor":"s{key}""#)?;
-        self.unused(0..self.unused / 2, event, out)?;
+        unused(0..self.unused / 2, event, out)?;
         write!(out, r#","ts":{time}"#)?;
         for field in 0..self.fields as u64 {
             let number = value(key, round + field);
@@ -95,20 +109,8 @@ impl Spec {
                 _ => write!(out, r#","v{field}":{whole}.{rest:04}"#)?,
             }
         }
-        self.unused(self.unused / 2..self.unused, event, out)?;
+        unused(self.unused / 2..self.unused, event, out)?;
         out.write_all(b"}")
-    }
-
-    /// Fields that nobody asks for: numbers and strings in turn.
-    fn unused(&self, which: std::ops::Range<usize>, event: &Event, out: &mut Vec<u8>) -> Result<()> {
-        for field in which {
-            let number = mix(event.round ^ field as u64) % 10_000;
-            match field % 2 {
-                0 => write!(out, r#","u{field}":{number}.5"#)?,
-                _ => write!(out, r#","u{field}":"n-{number}""#)?,
-            }
-        }
-        Ok(())
     }
 
     /// Event time between two events of a key.
@@ -197,6 +199,18 @@ impl Spec {
         let inverse = inverse(self.stride(round), self.keys);
         (u128::from(distance) * u128::from(inverse) % u128::from(self.keys)) as u64
     }
+}
+
+/// Fields that nobody asks for: numbers and strings in turn.
+fn unused(which: std::ops::Range<usize>, event: &Event, out: &mut Vec<u8>) -> Result<()> {
+    for field in which {
+        let number = mix(event.round ^ field as u64) % 10_000;
+        match field % 2 {
+            0 => write!(out, r#","u{field}":{number}.5"#)?,
+            _ => write!(out, r#","u{field}":"n-{number}""#)?,
+        }
+    }
+    Ok(())
 }
 
 /// What a key measures in a round: between 0 and 40.

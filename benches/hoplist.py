@@ -42,7 +42,7 @@ class Mark(NamedTuple):
     """How far a run had come at an instant."""
 
     consumed: int
-    windows: int
+    epochs: int
     time: float
     cpu: float
 
@@ -73,11 +73,11 @@ class Meter(threading.Thread):
     def _look(self) -> None:
         counters = self._app.metrics()
         use = resource.getrusage(resource.RUSAGE_SELF)
-        mark = Mark(counters["consumed"], counters["windows"], time.monotonic(), use.ru_utime + use.ru_stime)
+        mark = Mark(counters["consumed"], counters["epochs"], time.monotonic(), use.ru_utime + use.ru_stime)
         if self._first is None and mark.consumed >= self._skip:
             self._first = mark
         # The instants that count are those at which a commit has made the number rise.
-        if self._last is None or mark.windows > self._last.windows:
+        if self._last is None or mark.epochs > self._last.epochs:
             self._last = mark
 
     def report(self, total: int) -> dict[str, float]:

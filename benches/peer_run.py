@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,8 @@ def measure(peer: Peer, spec: dict[str, Any], seconds: float, native: Call) -> d
     """The figures of one run."""
     native("sink", spec)
     watched = peer.run(spec, seconds)
+    if watched.ended:
+        print(f"  {peer.title} ended by itself: {''.join(watched.errors[-1:])}", file=sys.stderr)
     told = progress(watched)
     judged = native("judge", {**spec, "consumed": told[-1]["consumed"]} if told else spec)
     marks = [(line["time"] * 1000, sum(line["consumed"])) for line in told] or judged["marks"]

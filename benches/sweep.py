@@ -44,7 +44,7 @@ def lines() -> Iterator[Line]:
         load = replace(STANDARD, keys=keys)
         yield from beside(Line("keys, hop 1 s", f"{keys:,}", Entry(OWN, load=load)), "copy")
     for keys in (100, 1_000, 10_000, 100_000, 1_000_000):
-        load = Load(keys=keys)
+        load = Load(events=3_000_000, keys=keys)
         # One event of each key in a window, however many keys: as many windows and results per event.
         entry = Entry(OWN, load.pace, load.pace, load=load)
         yield from beside(Line("keys, a window per event", f"{keys:,}", entry), "copy")

@@ -47,7 +47,8 @@ class Watched(NamedTuple):
 
     looks: list[Use]
     output: list[str]  # lines
-    failed: bool  # it ended by itself
+    errors: list[str]  # lines
+    ended: bool  # by itself, and before it was told to
 
     def cpu_at(self, instant: float) -> float:
         """Seconds of CPU by an instant, between two looks in proportion."""
@@ -71,10 +72,11 @@ def watch(command: list[str], seconds: float, log: Path, environment: dict[str, 
         )
         try:
             looks = _look_on(process, seconds)
-            failed = process.poll() is not None
+            ended = process.poll() is not None
         finally:
             _end(process)
-    return Watched(looks, output.read_text().splitlines(), failed)
+    lines, failures = (file.read_text(errors="replace").splitlines() for file in (output, log))
+    return Watched(looks, lines, failures, ended)
 
 
 def _look_on(process: subprocess.Popen[bytes], seconds: float) -> list[Use]:

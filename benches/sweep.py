@@ -70,13 +70,11 @@ def lines() -> Iterator[Line]:
 def beside(line: Line, job: str) -> Iterator[Line]:
     """The line, and after it the same load under a job without windows."""
     yield line
-    entry = Entry(job, hop=line.entry.hop, load=line.entry.load)
-    yield replace(line, entry=entry)
+    yield replace(line, entry=replace(line.entry, job=job, models=1, min_events=1))
 
 
-def measure(bench: Bench, wanted: list[Line], runs: int) -> list[dict[str, Any]]:
+def measure(bench: Bench, wanted: list[Line], runs: int) -> Iterator[dict[str, Any]]:
     """One dict per line, of the middle of its runs. An entry that is in two sweeps is measured for each."""
-    figures = []
     for number, line in enumerate(wanted):
         measured = [bench.measure(line.entry, number * runs + run) for run in range(runs)]
         own: dict[str, Any] = {"sweep": line.sweep, "value": line.value, "job": line.entry.job}
@@ -85,8 +83,7 @@ def measure(bench: Bench, wanted: list[Line], runs: int) -> list[dict[str, Any]]
         own["bytes_per_event"] = bench.loads[line.entry.load]["bytes_per_event"]
         if checks := [run["check"] for run in measured if "check" in run]:
             own["check"] = {name: max(check[name] for check in checks) for name in checks[0]}
-        figures.append(own)
-    return figures
+        yield own
 
 
 def of(figures: list[dict[str, Any]], sweep: str, value: str, job: str = OWN) -> float:
@@ -173,9 +170,11 @@ def main() -> int:
     began = time.monotonic()
     wanted = [line for line in lines() if options.only in line.sweep]
     with broker(options.brokers) as brokers:
-        figures = measure(Bench(brokers, options.native), wanted, options.runs)
+        figures = []
+        for line in measure(Bench(brokers, options.native), wanted, options.runs):
+            figures.append(line)
+            write(options.out, {"lines": figures, "goals": goals(figures)})
     reached = goals(figures)
-    write(options.out, {"lines": figures, "goals": reached})
     print(render(figures))
     print(f"\n{table.columns([('CPU per event, unless said', 'figure', 'goal'), *reached])}")
     print(f"\n{time.monotonic() - began:.0f} s on {os.cpu_count()} cores; figures in {options.out}")

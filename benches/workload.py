@@ -77,7 +77,7 @@ class Entry:
     @property
     def copy(self) -> Entry:
         """The copy job that it is held against; the same for all sizes, as results are as many."""
-        return Entry("copy", hop=self.hop, guarantee=self.guarantee, load=self.load)
+        return Entry("copy", guarantee=self.guarantee, load=self.load)
 
 
 PEER_SIZES = (10, 60)  # seconds

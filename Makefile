@@ -12,7 +12,7 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test lint format build bench bench-sweep bench-latency torture clean
+.PHONY: help demo test lint format build bench bench-sweep bench-latency bench-serving torture clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ bench-sweep: .needs-java build/venv ## Measure what the cost of an event depends
 
 bench-latency: .needs-java build/venv ## Measure how soon results can be read, at set rates and epochs
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench latency
+
+bench-serving: build/venv ## Measure what calling models costs, on the embedded broker
+	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench-serving
 
 clean: ## Remove all that was built
 	@rm -rf target build $(VENV) python/millstream/*.so

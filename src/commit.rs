@@ -1,6 +1,6 @@
 //! The sink stage of a lane: collects cuts and results by epoch, and commits what is complete, in order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,28 +9,45 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::control::Control;
 use crate::encode::EncodedResult;
-use crate::epoch::{Cut, Ledger, Transaction};
-use crate::error::Result;
+use crate::epoch::{Cut, Ledger, Part, Transaction};
+use crate::error::{Error, Result};
 use crate::fault::{self, Mutant};
+use crate::metadata::Metadata;
 use crate::metrics::Metrics;
-use crate::record::Headers;
+use crate::record::TopicPartition;
 use crate::sink::{Outcome, Sink};
+use crate::strikes::Strike;
 
 /// How long an aborted transaction waits before it is tried again.
 const RETRY: Duration = Duration::from_millis(100);
+/// How often it is tried to remember the windows that end the run.
+const TRIES: usize = 20;
 const IDLE: Duration = Duration::from_millis(100);
 
 /// What the other threads of a lane tell its sink stage.
 #[derive(Debug)]
 pub enum ToSink {
     /// An assignment begins.
-    Assigned(u64),
+    Assigned(u64, Committed),
     /// An epoch was cut.
     Cut(Cut),
     /// Windows were predicted.
     Predicted(Vec<EncodedResult>),
+    /// A call did not return in time: remember its windows, then end the run.
+    Struck(Strike),
     /// Assignments end: finish or drop what is queued of them, then say so.
     Revoked(Vec<u64>, Sender<()>),
+}
+
+/// What is committed of a partition.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The offset.
+    pub offset: i64,
+    /// What is committed with it.
+    pub metadata: String,
 }
 
 /// What the ingest thread has to know of the sink stage: the newest commit of each assignment, as (epoch, offset),
@@ -72,6 +89,9 @@ pub struct SinkStage<K> {
     ledger: Ledger,
     /// A transaction that was aborted and is to be tried again.
     aborted: Option<Transaction>,
+    /// What is committed of each assignment.
+    committed: HashMap<u64, Committed>,
+    struck: Option<Strike>,
     board: Board,
     metrics: Arc<Metrics>,
 }
@@ -79,13 +99,27 @@ pub struct SinkStage<K> {
 impl<K: Sink> SinkStage<K> {
     /// A stage that commits to `sink`.
     pub fn new(sink: K, board: Board, metrics: Arc<Metrics>) -> Self {
-        Self { sink, ledger: Ledger::new(), aborted: None, board, metrics }
+        Self {
+            sink,
+            ledger: Ledger::new(),
+            aborted: None,
+            committed: HashMap::new(),
+            struck: None,
+            board,
+            metrics,
+        }
     }
 
     /// Takes a message in.
     pub fn take(&mut self, message: ToSink) {
         match message {
-            ToSink::Assigned(assignment) => self.ledger.assign(assignment),
+            ToSink::Assigned(assignment, committed) => {
+                self.committed.insert(assignment, committed);
+                self.ledger.assign(assignment);
+            }
+            ToSink::Struck(strike) => {
+                self.struck.get_or_insert(strike);
+            }
             ToSink::Cut(cut) => {
                 let ended = self.ledger.cut(cut);
                 self.metrics.inflight.release(ended);
@@ -101,6 +135,7 @@ impl<K: Sink> SinkStage<K> {
                     self.aborted.as_mut().map_or(0, |aborted| aborted.drop_assignments(&assignments));
                 self.metrics.inflight.release(queued + aborted);
                 self.board.forget(&assignments);
+                self.committed.retain(|assignment, _| !assignments.contains(assignment));
                 // The ingest thread may have given up waiting.
                 let _ = done.send(());
             }
@@ -143,32 +178,65 @@ impl<K: Sink> SinkStage<K> {
         let bytes: usize = transaction.parts.iter().map(|part| part.bytes).sum();
         self.metrics.inflight.release(bytes + self.ledger.revoke_all());
         self.board.lock().clear();
+        self.committed.clear();
         self.board.resets.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn committed(&self, transaction: &Transaction) {
-        let mut produced = vec![0_u64; self.metrics.models.len()];
+    fn committed(&mut self, transaction: &Transaction) {
         for part in &transaction.parts {
             self.board.set(part.assignment, part.last_epoch, part.offset);
+            let Part { partition, offset, metadata, .. } = part;
+            let committed =
+                Committed { partition: partition.clone(), offset: *offset, metadata: metadata.clone() };
+            self.committed.insert(part.assignment, committed);
             self.metrics.inflight.release(part.bytes);
             self.metrics.epochs.add(part.epochs);
             let topic = &*part.partition.topic;
             if let Some(source) = self.metrics.sources.iter().find(|source| source.topic == topic) {
                 source.set_committed(part.partition.partition, part.offset);
             }
-            for record in &part.records {
-                if let Headers::Result { model, .. } = record.headers {
-                    produced[model] += 1;
-                }
+            for ((model, fate), windows) in &part.fates {
+                self.metrics.models[*model].committed(*fate, *windows);
             }
-            for model in &part.silent {
-                self.metrics.models[*model].windows_silent.add(1);
-            }
-        }
-        for (model, produced) in self.metrics.models.iter().zip(produced) {
-            model.windows_produced.add(produced);
         }
         self.metrics.transactions.add(1);
+    }
+
+    /// The run is to end by a call that did not return: what is committed is committed once more, with the windows of
+    /// the call in it. The state that it stands for does not change.
+    pub fn strike(&mut self, strike: &Strike) -> Result<bool> {
+        let alone = strike.windows.len() == 1;
+        let parts = self.committed.iter().filter_map(|(assignment, committed)| {
+            let mine = strike.windows.iter().filter(|window| window.assignment == *assignment);
+            let windows: Vec<_> = mine.cloned().collect();
+            let mut metadata = Metadata::decode(&committed.metadata).filter(|_| !windows.is_empty())?;
+            metadata.extension.strikes.strike(&strike.namer, &windows, alone);
+            Some(Part {
+                assignment: *assignment,
+                partition: committed.partition.clone(),
+                offset: committed.offset,
+                metadata: metadata.encode(),
+                records: Vec::new(),
+                bytes: 0,
+                epochs: 0,
+                last_epoch: 0,
+                fates: BTreeMap::new(),
+            })
+        });
+        let transaction = Transaction { parts: parts.collect() };
+        Ok(transaction.is_empty() || self.sink.commit(&transaction)? != Outcome::Aborted)
+    }
+
+    /// Remembers the windows of a call that did not return, and returns what ends the run.
+    fn end_by(&mut self, strike: Strike, control: &Control) -> Error {
+        for _ in 0..TRIES {
+            match self.strike(&strike) {
+                Ok(false) if !control.aborting() => std::thread::sleep(RETRY),
+                // The time-out is what is told, whether it could be remembered or not.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        strike.error
     }
 
     /// The body of the sink thread: until every sender is gone, then one last commit.
@@ -189,6 +257,9 @@ impl<K: Sink> SinkStage<K> {
             };
             if control.aborting() {
                 return Ok(());
+            }
+            if let Some(strike) = self.struck.take() {
+                return Err(self.end_by(strike, control));
             }
             let progress = self.commit()?;
             if ended && !progress {

@@ -53,6 +53,18 @@ pub enum Late {
     Topic,
 }
 
+/// What becomes of a window that the model fails on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// It goes to the dead-letter topic.
+    DeadLetter,
+    /// The run ends with the exception.
+    Fail,
+    /// It is counted.
+    Skip,
+}
+
 /// The unit of a timestamp field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,10 +186,20 @@ pub struct ModelConfig {
     pub sink: String,
     /// Windows per call at the most.
     pub max_batch: usize,
+    /// Events per call at the most, but for a single window with more of them; none is any number.
+    pub max_batch_events: Option<usize>,
+    /// How long a call should take at the most; none is any time.
+    pub target_ms: Option<Millis>,
     /// Threads that call it.
     pub workers: usize,
     /// What becomes of late events.
     pub late: Late,
+    /// What becomes of windows that it fails on.
+    pub on_error: OnError,
+    /// How often a call that raised is made again.
+    pub retries: u32,
+    /// How long a call may take; none is any time.
+    pub timeout_ms: Option<Millis>,
     /// Its fields, in its order, out of the source's.
     pub fields: Vec<String>,
     /// Its context fields, in its order, out of the source's.

@@ -1,14 +1,34 @@
-//! A model's rows to result records: JSON values, deterministic ids, the input's key and partition.
+//! A model's rows to result records: JSON values, deterministic ids, the input's key and partition. What becomes of a
+//! window without a result is in `dead_letter`.
+
+mod dead_letter;
+
+pub use dead_letter::Failure;
 
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::batch::WindowMeta;
 use crate::config::Plan;
 use crate::config::hex;
+use crate::decode::Reason;
 use crate::error::{Error, Result};
+use crate::lane::Routes;
 use crate::predict::{Column, Outputs};
 use crate::record::{Headers, OutRecord, Stream};
 use crate::time::Millis;
+
+/// What becomes of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// Its result is produced.
+    Produced,
+    /// The model has nothing to say of it.
+    Silent,
+    /// It goes to the dead-letter topic.
+    DeadLettered(Reason),
+    /// It is counted, and that is all.
+    Dropped,
+}
 
 /// A result and the epoch that it belongs to.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,12 +39,23 @@ pub struct EncodedResult {
     pub epoch: u64,
     /// The window's end: results of an epoch are ordered by (end, key bytes, model).
     pub end: Millis,
+    /// The model.
+    pub model: usize,
     /// The place of its model by name.
     pub rank: usize,
-    /// Its model.
-    pub model: usize,
-    /// The record; none where the model has nothing to say of the window.
+    /// What becomes of the window.
+    pub fate: Fate,
+    /// The record, where there is one.
     pub record: Option<OutRecord>,
+}
+
+/// A row on its way out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Encoded {
+    /// As it will be produced.
+    Result(EncodedResult),
+    /// Larger than its sink takes: this many bytes.
+    TooLarge(usize),
 }
 
 /// What the records of one model have in common.
@@ -34,12 +65,18 @@ pub struct ResultEncoder {
     stream: Stream,
     fingerprint: [u8; 16],
     keep_partition: bool,
+    keep_dead_partition: bool,
+    /// The largest result that the sink takes, in bytes.
+    largest: usize,
     rank: usize,
 }
 
+/// Bytes of a record beyond its key and value that a broker counts: headers, lengths, the batch around it.
+const AROUND: usize = 512;
+
 impl ResultEncoder {
-    /// For the results of a model; `keep_partition` where its sink has as many partitions as its source.
-    pub fn new(plan: &Plan, model: usize, keep_partition: bool) -> Self {
+    /// For the results of a model, to where `routes` say.
+    pub fn new(plan: &Plan, model: usize, routes: &Routes) -> Self {
         let config = &plan.models[model];
         let rank = plan.models.iter().filter(|other| other.name < config.name).count();
         let sink = plan.sinks().iter().position(|sink| *sink == config.sink).unwrap_or(0);
@@ -47,45 +84,62 @@ impl ResultEncoder {
             model,
             stream: Stream::Sink(sink),
             fingerprint: plan.fingerprint(config),
-            keep_partition,
+            keep_partition: routes.sinks[model],
+            keep_dead_partition: routes.dead_letters[config.source],
+            largest: routes.largest_results[model],
             rank,
         }
     }
 
+    /// The largest result that the sink takes, in bytes.
+    pub fn largest(&self) -> usize {
+        self.largest
+    }
+
+    /// A window that leaves no record.
+    pub fn dropped(&self, window: &WindowMeta) -> EncodedResult {
+        self.result(window, Fate::Dropped, None)
+    }
+
+    fn result(&self, window: &WindowMeta, fate: Fate, record: Option<OutRecord>) -> EncodedResult {
+        EncodedResult {
+            assignment: window.assignment,
+            epoch: window.epoch,
+            end: window.end,
+            model: self.model,
+            rank: self.rank,
+            fate,
+            record,
+        }
+    }
+
     /// Encodes a row for each window.
-    pub fn encode(
-        &self,
-        plan: &Plan,
-        windows: &[WindowMeta],
-        outputs: &Outputs,
-    ) -> Result<Vec<EncodedResult>> {
-        let record = |row: usize, window: &WindowMeta| {
+    pub fn encode(&self, plan: &Plan, windows: &[WindowMeta], outputs: &Outputs) -> Result<Vec<Encoded>> {
+        let encoded = windows.iter().enumerate().map(|(row, window)| {
+            if outputs.is_silent(row) {
+                return Ok(Encoded::Result(self.result(window, Fate::Silent, None)));
+            }
             let value = value(window, outputs, row).map_err(|error| {
                 Error::model(format!(
                     "a result of model {} cannot be written as JSON: {error}",
                     plan.models[self.model].name
                 ))
             })?;
+            let bytes = window.key.len() + value.len() + AROUND;
+            if bytes > self.largest {
+                return Ok(Encoded::TooLarge(bytes));
+            }
             let id =
                 plan.window_id(&self.fingerprint, window.partition, &window.key, window.start, window.end);
-            Ok(OutRecord {
+            let record = OutRecord {
                 stream: self.stream,
                 partition: self.keep_partition.then_some(window.partition),
                 key: Some(window.key.clone()),
                 value: Some(value),
                 timestamp: (window.end - 1).max(0),
                 headers: Headers::Result { model: self.model, id },
-            })
-        };
-        let encoded = windows.iter().enumerate().map(|(row, window)| {
-            Ok(EncodedResult {
-                assignment: window.assignment,
-                epoch: window.epoch,
-                end: window.end,
-                rank: self.rank,
-                model: self.model,
-                record: (!outputs.is_silent(row)).then(|| record(row, window)).transpose()?,
-            })
+            };
+            Ok(Encoded::Result(self.result(window, Fate::Produced, Some(record))))
         });
         encoded.collect()
     }
@@ -95,12 +149,7 @@ fn value(window: &WindowMeta, outputs: &Outputs, row: usize) -> serde_json::Resu
     let mut bytes = Vec::with_capacity(128);
     let mut serializer = serde_json::Serializer::new(&mut bytes);
     let mut map = serializer.serialize_map(None)?;
-    match std::str::from_utf8(&window.key) {
-        Ok(text) => map.serialize_entry("key", text)?,
-        Err(_) => map.serialize_entry("key", &HexKey { hex: hex(&window.key) })?,
-    }
-    map.serialize_entry("window", &Bounds { start: window.start, end: window.end })?;
-    map.serialize_entry("n_events", &window.events)?;
+    identify(&mut map, window)?;
     match outputs {
         Outputs::Columns(columns) => {
             for (name, column) in columns {
@@ -124,6 +173,16 @@ fn value(window: &WindowMeta, outputs: &Outputs, row: usize) -> serde_json::Resu
     Ok(bytes)
 }
 
+/// What says which window it is, in a result and in a dead letter.
+fn identify<M: SerializeMap>(map: &mut M, window: &WindowMeta) -> std::result::Result<(), M::Error> {
+    match std::str::from_utf8(&window.key) {
+        Ok(text) => map.serialize_entry("key", text)?,
+        Err(_) => map.serialize_entry("key", &HexKey { hex: hex(&window.key) })?,
+    }
+    map.serialize_entry("window", &Bounds { start: window.start, end: window.end })?;
+    map.serialize_entry("n_events", &window.events)
+}
+
 #[derive(serde::Serialize)]
 struct Bounds {
     start: Millis,
@@ -134,4 +193,13 @@ struct Bounds {
 #[derive(serde::Serialize)]
 struct HexKey {
     hex: String,
+}
+
+/// A window for people: its key and bounds.
+pub fn describe(window: &WindowMeta) -> String {
+    let key = match std::str::from_utf8(&window.key) {
+        Ok(text) => format!("{text:?}"),
+        Err(_) => format!("0x{}", hex(&window.key)),
+    };
+    format!("{key} [{}, {})", window.start, window.end)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::encode::EncodedResult;
+use crate::encode::{EncodedResult, Fate};
 use crate::record::{OutRecord, Stream, TopicPartition};
 
 /// One partition at one instant.
@@ -49,14 +49,14 @@ pub struct Part {
     pub metadata: String,
     /// The records, in the order to produce them.
     pub records: Vec<OutRecord>,
-    /// The model of each window that its model has nothing to say of.
-    pub silent: Vec<usize>,
     /// In-flight bytes that the commit gives back.
     pub bytes: usize,
     /// Epochs in it.
     pub epochs: u64,
     /// The last of them.
     pub last_epoch: u64,
+    /// What became of their windows: how many of each model met which fate.
+    pub fates: BTreeMap<(usize, Fate), u64>,
 }
 
 impl Transaction {
@@ -164,18 +164,19 @@ fn take_part(queue: &mut Queue) -> Option<Part> {
             offset: cut.offset,
             metadata: String::new(),
             records: Vec::new(),
-            silent: Vec::new(),
             bytes: 0,
             epochs: 0,
             last_epoch: cut.epoch,
+            fates: BTreeMap::new(),
         });
         part.last_epoch = cut.epoch;
         part.offset = cut.offset;
         part.metadata = cut.metadata;
         part.bytes += cut.bytes;
         part.epochs += 1;
-        part.silent
-            .extend(results.iter().filter(|result| result.record.is_none()).map(|result| result.model));
+        for result in &results {
+            *part.fates.entry((result.model, result.fate)).or_default() += 1;
+        }
         part.records.extend(results.into_iter().filter_map(|result| result.record));
         part.records.extend(cut.records);
         if cut.barrier {

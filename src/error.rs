@@ -25,13 +25,30 @@ pub enum Error {
     #[error("{0}")]
     Model(String),
     /// The model raised: the exception itself, untouched.
-    #[error("model {model} raised: {cause}")]
+    #[error("model {model} raised: {summary}")]
     ModelRaised {
         /// The name of the model.
         model: String,
+        /// The exception on one line.
+        summary: String,
+        /// Where it was raised, as text.
+        traceback: String,
+        /// Whether it is meant for the whole run, whatever the model's `on_error` says.
+        fatal: bool,
         /// The exception.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The model failed so often that the run was stopped.
+    #[error("{text}")]
+    ModelBroken {
+        /// What happened.
+        text: String,
+        /// The failure that came last.
+        cause: Box<Error>,
+    },
+    /// The run is ending already: nothing that it still does counts.
+    #[error("{0}")]
+    Ended(String),
     /// A thread of ours ended in a way that it must not.
     #[error("internal error in {thread}: {what}. This is a bug in millstream; please report it")]
     Internal {

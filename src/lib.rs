@@ -36,5 +36,6 @@ pub mod record;
 pub mod shared;
 pub mod sink;
 pub mod source;
+pub mod strikes;
 pub mod time;
 pub mod window;

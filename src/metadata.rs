@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, Plan};
 use crate::error::{Error, Result};
+use crate::strikes::Strikes;
 use crate::time::{BEFORE_ALL, MAX_TIME, Millis};
 use crate::window::Floor;
 
@@ -103,9 +104,26 @@ pub struct Metadata {
     /// The models.
     #[serde(rename = "m")]
     pub models: Vec<ModelMetadata>,
-    /// Room for what later versions add; kept as it is.
-    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
-    pub extension: Option<serde_json::Value>,
+    /// What is not always there, and room for what later versions add.
+    #[serde(rename = "x", default, skip_serializing_if = "Extension::is_empty")]
+    pub extension: Extension,
+}
+
+/// The part of the metadata that is not always there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    /// Windows that have ended the run.
+    #[serde(rename = "h", default, skip_serializing_if = "Strikes::is_empty")]
+    pub strikes: Strikes,
+    /// What later versions add; kept as it is.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Extension {
+    fn is_empty(&self) -> bool {
+        self.strikes.is_empty() && self.rest.is_empty()
+    }
 }
 
 impl Metadata {
@@ -128,7 +146,7 @@ impl Metadata {
             validity: config.validity(),
             time_rule: config.time_rule(),
             models: models.collect(),
-            extension: None,
+            extension: Extension::default(),
         }
     }
 
@@ -156,6 +174,7 @@ impl Metadata {
             largest.clock = Some(-MAX_TIME);
             largest.jump = Some(-MAX_TIME);
             largest.begun = Some(-MAX_TIME);
+            largest.extension.strikes = Strikes::largest();
             for model in &mut largest.models {
                 model.floor = FloorText::At(-MAX_TIME);
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::config::Plan;
 use crate::decode::Reason;
+use crate::encode::Fate;
 use crate::limits::StateTotals;
 use crate::time::{BEFORE_ALL, Millis};
 use crate::window::Counts;
@@ -108,6 +109,14 @@ pub struct ModelMetrics {
     pub windows_produced: Counter,
     /// Windows for which predict returned None, committed without a result.
     pub windows_silent: Counter,
+    /// Windows that it failed on, counted and dropped.
+    pub windows_dropped: Counter,
+    /// Windows in the dead-letter topic, in the order of `Reason::ALL`.
+    pub dead_letters: [Counter; Reason::ALL.len()],
+    /// Calls of predict that failed.
+    pub failed_calls: Counter,
+    /// Calls of predict that were made again after one had failed.
+    pub retries: Counter,
     /// Calls of predict.
     pub batches: Counter,
     /// Time spent in predict.
@@ -117,6 +126,21 @@ pub struct ModelMetrics {
 }
 
 impl ModelMetrics {
+    /// Windows have met their fate, for good.
+    pub fn committed(&self, fate: Fate, windows: u64) {
+        match fate {
+            Fate::Produced => self.windows_produced.add(windows),
+            Fate::Silent => self.windows_silent.add(windows),
+            Fate::DeadLettered(reason) => self.dead_letters[reason as usize].add(windows),
+            Fate::Dropped => self.windows_dropped.add(windows),
+        }
+    }
+
+    /// All windows in the dead-letter topic.
+    pub fn dead_letters_total(&self) -> u64 {
+        self.dead_letters.iter().map(Counter::get).sum()
+    }
+
     /// Adds what a partition has counted.
     pub fn add(&self, counts: &Counts) {
         self.events.add(counts.events);

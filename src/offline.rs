@@ -1,19 +1,19 @@
 //! The same engine without a broker and without threads, on a virtual clock: what `app.test` runs on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::commit::{Board, SinkStage, ToSink};
 use crate::config::Plan;
 use crate::control::Control;
-use crate::encode::ResultEncoder;
 use crate::error::{Error, Result};
 use crate::ingest::{Ingest, Links, Stages, Until};
 use crate::lane::{Lane, Routes};
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::predict::{Job, Model, Predictor};
+use crate::predict::{Batcher, Bounds, Job, Jobs, Model, Pace, Predictor};
 use crate::shared::Shared;
 use crate::sink::{MemoryLog, MemoryRecord, MemorySink, Sink};
 use crate::source::MemorySource;
@@ -76,12 +76,19 @@ impl<K: Sink> Offline<K> {
     ) -> Self {
         let Shared { plan, metrics, .. } = shared;
         let (sink, messages) = bounded(1 << 16);
+        let predictors: Vec<Predictor> = models
+            .iter()
+            .zip(&plan.models)
+            .enumerate()
+            .map(|(index, (model, config))| {
+                // What calls take must not decide anything here: a test is to be the same each time.
+                let batcher = Batcher::fixed(Bounds::of(config, 1));
+                Predictor::new(shared, index, model.clone(), batcher)
+            })
+            .collect();
+        let queues = plan.models.iter().zip(&predictors);
         let (senders, jobs): (Vec<_>, Vec<_>) =
-            plan.models.iter().map(|model| bounded(model.workers)).unzip();
-        let predictors = models.iter().enumerate().map(|(index, model)| {
-            let encoder = ResultEncoder::new(plan, index, true);
-            Predictor::new(plan.clone(), metrics.clone(), encoder, model.clone())
-        });
+            queues.map(|(config, predictor)| Jobs::queue(&Bounds::of(config, 1), predictor.load())).unzip();
         let board = Board::default();
         let topics = plan.sources.iter().map(|source| source.topic.clone()).collect();
         let lane = Lane::new(plan.clone(), metrics.clone(), shared.routes.clone(), shared.log.clone());
@@ -93,7 +100,7 @@ impl<K: Sink> Offline<K> {
             stage: SinkStage::new(end, board, metrics.clone()),
             jobs,
             messages,
-            predictors: predictors.collect(),
+            predictors,
             now: Now { mono: -MAX_TIME, wall: -MAX_TIME },
             log,
             sources: plan.sources.len(),
@@ -121,17 +128,19 @@ impl<K: Sink> Offline<K> {
         Ok(done)
     }
 
-    /// Calls the models with the batches that wait; returns how many there were.
+    /// Calls the models with the batches that wait, and lets go of what a breaker has held long enough; returns how
+    /// many there were.
     pub fn predict(&mut self) -> Result<usize> {
         self.take_messages();
         let mut calls = 0;
         for (jobs, predictor) in self.jobs.iter().zip(&self.predictors) {
+            calls += usize::from(predictor.release_due(self.now.mono));
             for job in jobs.try_iter() {
-                let results = predictor.predict(0, job.batch)?;
-                self.stage.take(ToSink::Predicted(results));
+                predictor.answer(0, job, &self.now)?;
                 calls += 1;
             }
         }
+        self.take_messages();
         Ok(calls)
     }
 
@@ -184,6 +193,19 @@ impl<K: Sink> Offline<K> {
             self.advance(self.epoch);
         }
         Ok(())
+    }
+}
+
+/// Virtual time does not pass while a model is called.
+impl Pace for Now {
+    fn now(&self) -> Millis {
+        self.mono
+    }
+
+    fn sleep(&self, _time: Duration) {}
+
+    fn ending(&self) -> bool {
+        false
     }
 }
 

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 
 use crate::commit::{Board, SinkStage, ToSink};
 use crate::control::Control;
-use crate::encode::ResultEncoder;
 use crate::error::{Error, Result};
 use crate::ingest::{Ingest, Links, Stages, Until};
 use crate::lane::Lane;
 use crate::log::Log;
-use crate::predict::{Job, Model, Pool, Predictor, Watch};
+use crate::predict::{Batcher, Bounds, Jobs, Model, Pool, Predictor, WAITING, Watch};
 use crate::shared::Shared;
 use crate::sink::Sink;
 use crate::source::Source;
@@ -57,7 +56,7 @@ where
     K: Sink + Send + 'static,
     F: Fn(usize) -> Result<(S, K)> + Clone + Send + 'static,
 {
-    let Shared { plan, metrics, control, .. } = shared;
+    let Shared { plan, control, .. } = shared;
     let mut threads = Vec::new();
     let mut jobs = Vec::new();
     let mut watches = Vec::new();
@@ -65,9 +64,9 @@ where
         shared.log.warning("run", warning);
     }
     for (index, model) in models.iter().enumerate() {
-        let encoder = ResultEncoder::new(plan, index, shared.routes.sinks[index]);
-        let predictor = Predictor::new(plan.clone(), metrics.clone(), encoder, model.clone());
-        let pool = Pool::start(&plan.models[index].name, plan.models[index].workers, &predictor, control)?;
+        let config = &plan.models[index];
+        let batcher = Batcher::new(Bounds::of(config, WAITING));
+        let pool = Pool::start(config, &Predictor::new(shared, index, model.clone(), batcher), control)?;
         jobs.push(pool.jobs());
         watches.push(pool.watch());
         threads.extend(pool.into_workers());
@@ -97,7 +96,7 @@ impl Running {
     /// Waits for the lanes to end, `timeout` at the most. True once they all have.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         for watch in &self.watches {
-            watch.warn(&self.log);
+            watch.look(&self.log, &self.control);
         }
         if self.left > 0 {
             match self.ended.recv_timeout(timeout) {
@@ -147,7 +146,7 @@ fn spawn(
 fn run_lane<S, K>(
     shared: &Shared,
     lane: usize,
-    jobs: Vec<Sender<Job>>,
+    jobs: Vec<Jobs>,
     connect: &impl Fn(usize) -> Result<(S, K)>,
 ) -> Result<()>
 where

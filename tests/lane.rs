@@ -11,6 +11,7 @@ use millstream::lane::{Lane, Routes, Standing, StartPoint};
 use millstream::log;
 use millstream::metadata::Metadata;
 use millstream::metrics::Metrics;
+use millstream::predict::Size;
 use millstream::record::{RawRecord, TopicPartition};
 use millstream::source::Assigned;
 use millstream::time::Now;
@@ -78,7 +79,7 @@ fn a_replay_counts_nothing_and_sends_nothing() {
     assert_eq!(lane.cut(0, standing, true, NOW), None, "nothing of a replay is to be committed");
     // What it rebuilt is there: the next window closes with the replayed event in it.
     lane.ingest(0, &record(3, &value(30)), NOW).unwrap();
-    let batch = lane.batch(0).unwrap();
+    let batch = lane.batch(0, Size { windows: 256, events: usize::MAX }).unwrap();
     assert_eq!((batch.windows[0].start, batch.windows[0].events), (20, 1));
 }
 

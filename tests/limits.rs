@@ -15,6 +15,7 @@ use millstream::lane::{Lane, Routes, Standing, StartPoint};
 use millstream::log::{self, LogReader};
 use millstream::metadata::Metadata;
 use millstream::metrics::{Metrics, PartitionGauges};
+use millstream::predict::Size;
 use millstream::record::{RawRecord, TopicPartition};
 use millstream::sink::MemoryLog;
 use millstream::source::Assigned;
@@ -190,7 +191,7 @@ impl Bench {
 
     /// Everything that has closed is called and cut.
     fn settle(&mut self) -> PartitionGauges {
-        while self.lane.batch(0).is_some() {}
+        while self.lane.batch(0, Size { windows: 256, events: usize::MAX }).is_some() {}
         let standing = Standing { end: Some(self.offset), caught_up: true };
         self.lane.cut(0, standing, true, NOW);
         self.lane.publish();

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use millstream::batch::WindowMeta;
 use millstream::config::Plan;
-use millstream::encode::ResultEncoder;
+use millstream::encode::{Encoded, EncodedResult, ResultEncoder};
+use millstream::lane::Routes;
 use millstream::predict::Column;
 use millstream::record::{Headers, Key};
+use millstream::strikes::Trust;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -88,10 +90,15 @@ fn result_sized(plan: &Plan, pace: i64) -> Outcome<Vec<u8>> {
         start: time,
         end: time + plan.models[0].size_ms,
         events: (plan.models[0].size_ms / pace) as usize,
+        offsets: (0, 0),
+        trust: Trust::Full,
     };
     let outputs = vec![("mean".to_owned(), Column::Floats(vec![20.0 / 3.0]))].into();
-    let encoded = ResultEncoder::new(plan, 0, true).encode(plan, &[window], &outputs)?;
-    let record = encoded.first().and_then(|result| result.record.as_ref()).ok_or("no result")?;
+    let routes = Routes::keep_all(plan);
+    let encoded = ResultEncoder::new(plan, 0, &routes).encode(plan, &[window], &outputs)?;
+    let Some(Encoded::Result(EncodedResult { record: Some(record), .. })) = encoded.first() else {
+        return Err("no result".into());
+    };
     let Headers::Result { id, .. } = &record.headers else { return Err("no headers of a result".into()) };
     let headers = ["id", "group", "model", &plan.group_id, &plan.models[0].name];
     // Each header has two lengths of a byte; the id is in hexadecimal.

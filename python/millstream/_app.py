@@ -110,10 +110,14 @@ class App:
         window: HoppingWindow,
         sink: str,
         max_batch: int = 256,
+        max_batch_events: int | None = None,
+        target: Duration | None = None,
         workers: int = 1,
         per_worker: bool = False,
         late: Literal["drop", "topic"] = "drop",
-        on_error: Literal["fail"] = "fail",
+        on_error: Literal["dead_letter", "fail", "skip"] = "dead_letter",
+        retries: int = 0,
+        timeout: Duration | None = None,
         outputs: Sequence[str] | None = None,
         timestamps: bool = True,
         pad_batch_to: int | None = None,
@@ -132,12 +136,24 @@ class App:
             source: Where the events come from.
             window: A HoppingWindow or TumblingWindow.
             sink: Topic of the results. It may be the source of another model.
-            max_batch: Most windows in one call.
+            max_batch: Most windows in one call. How many it is to be is found from what calls take:
+                as many as give the most windows per second.
+            max_batch_events: Most events in one call, but for a single window with more; None: any number.
+            target: How long one call should take, as far as the model can keep up with it; None: any time.
             workers: Threads that call `predict`, at the same time where it is more than one.
             per_worker: Make and load an instance for each worker, not one for all of them.
             late: What happens to events too late for a window: `"drop"` counts them, `"topic"` also sends
                 them to the late topic.
-            on_error: `"fail"`: an exception in the model ends the run with that exception.
+            on_error: What happens to a window that the model fails on; the others of its batch get their
+                results. `"dead_letter"` sends it to the dead-letter topic, with its values and the
+                exception; `"skip"` counts it. `"fail"` ends the run with the exception. Three batches in a
+                row without a single success, of 32 windows or more in all, end the run with ModelError in
+                any case, and are not committed.
+            retries: How often a call that raised is made again before its batch is searched for the window
+                to blame; after 100 ms, then twice as long each time, up to 10 s.
+            timeout: How long one call may take; None: as long as it likes. A thread cannot be ended, so the
+                run is, with a ModelError that names the windows; a window that has ended the run three
+                times is not tried again. Not applied by `App.test`.
             outputs: Names of the fields of a result: of the columns of a 2-D array, of the values in each row
                 of a list, in this order, or of the one field of a 1-D array. Of a dict or a frame exactly
                 these are expected.
@@ -155,17 +171,21 @@ class App:
             ConfigError: An argument is of a wrong type or value, or the name is taken.
         """
 
-        def register(target: M) -> M:
+        def register(model: M) -> M:
             spec = _model.declare(
-                target,
+                model,
                 source=source,
                 window=window,
                 sink=sink,
                 max_batch=max_batch,
+                max_batch_events=max_batch_events,
+                target=target,
                 workers=workers,
                 per_worker=per_worker,
                 late=late,
                 on_error=on_error,
+                retries=retries,
+                timeout=timeout,
                 outputs=outputs,
                 timestamps=timestamps,
                 pad_batch_to=pad_batch_to,
@@ -176,7 +196,7 @@ class App:
                 problem = f"is taken by another model of App({self._settings.name!r})"
                 raise _check.refusal("@app.model name", spec.name, problem, "give one of them another name=")
             self._models.append(spec)
-            return target
+            return model
 
         return register
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from millstream import _check
+from millstream._durations import Duration, duration_ms
 from millstream._topic import Topic
 from millstream._windows import HoppingWindow
 
 Late = Literal["drop", "topic"]
+OnError = Literal["dead_letter", "fail", "skip"]
 
 _LONGEST_NAME = 100
 _MOST_WORKERS = 256
 _MOST_WINDOWS = 1 << 20
+_MOST_RETRIES = 100
 # The fields of a result record that are not the model's.
 _RESERVED_FIELDS = ("key", "window", "n_events")
 # The methods of a model class, with the number of arguments each is called with beside self.
@@ -31,25 +34,34 @@ class ModelSpec:
     window: HoppingWindow
     sink: str
     max_batch: int
+    max_batch_events: int | None
+    target_ms: int | None
     workers: int
     per_worker: bool
     late: Late
+    on_error: OnError
+    retries: int
+    timeout_ms: int | None
     outputs: tuple[str, ...] | None
     timestamps: bool
     pad_batch_to: int | None
 
 
 def declare(
-    target: Callable[..., Any],
+    model: Callable[..., Any],
     *,
     source: Topic,
     window: HoppingWindow,
     sink: str,
     max_batch: int,
+    max_batch_events: int | None,
+    target: Duration | None,
     workers: int,
     per_worker: bool,
     late: Late,
-    on_error: Literal["fail"],
+    on_error: OnError,
+    retries: int,
+    timeout: Duration | None,
     outputs: Sequence[str] | None,
     timestamps: bool,
     pad_batch_to: int | None,
@@ -59,10 +71,10 @@ def declare(
     """Check the arguments of `@app.model` and what it stands on.
 
     Raises:
-        ConfigError: An argument is of a wrong type or value, or `target` is no model.
+        ConfigError: An argument is of a wrong type or value, or `model` is no model.
     """
-    _check_target(target)
-    named = _name(target, name)
+    _check_target(model)
+    named = _name(model, name)
     owner = f"model {named!r}"
     if not isinstance(source, Topic):
         raise _check.refusal(
@@ -71,27 +83,33 @@ def declare(
     if not isinstance(window, HoppingWindow):
         fix = 'write window=HoppingWindow("10s", hop="1s", grace="5s")'
         raise _check.refusal(f"{owner} window", window, "is not a window", fix)
-    _check.choice(f"{owner} on_error", on_error, ("fail",))
     most_windows = _check.count(f"{owner} max_batch", max_batch, most=_MOST_WINDOWS)
     if pad_batch_to is not None:
         padded = _check.count(f"{owner} pad_batch_to", pad_batch_to, most=_MOST_WINDOWS)
         most_windows = min(most_windows, padded)
     spec = ModelSpec(
-        target=target,
+        target=model,
         name=named,
         version=None if version is None else _check.text(f"{owner} version", version, fix='write "3"'),
         source=source,
         window=window,
         sink=_check.name(f"{owner} sink", sink, fix='write the name of a topic: sink="results"'),
         max_batch=most_windows,
+        max_batch_events=None
+        if max_batch_events is None
+        else _check.count(f"{owner} max_batch_events", max_batch_events),
+        target_ms=None if target is None else duration_ms(f"{owner} target", target),
         workers=_check.count(f"{owner} workers", workers, most=_MOST_WORKERS),
         per_worker=_check.flag(f"{owner} per_worker", per_worker),
         late=_check.choice(f"{owner} late", late, get_args(Late)),
+        on_error=_check.choice(f"{owner} on_error", on_error, get_args(OnError)),
+        retries=_check.count(f"{owner} retries", retries, least=0, most=_MOST_RETRIES),
+        timeout_ms=None if timeout is None else duration_ms(f"{owner} timeout", timeout),
         outputs=None if outputs is None else _output_names(f"{owner} outputs", outputs),
         timestamps=_check.flag(f"{owner} timestamps", timestamps),
         pad_batch_to=pad_batch_to,
     )
-    if spec.per_worker and not isinstance(target, type):
+    if spec.per_worker and not isinstance(model, type):
         fix = "write a class, or leave per_worker out"
         raise _check.refusal(f"{owner} per_worker", True, "needs a class to make instances of", fix)
     return spec

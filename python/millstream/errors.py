@@ -9,7 +9,8 @@
     ├── ModelError
     └── DecodeError
 
-An exception raised inside a model's own code is not wrapped: it leaves `App.run()` as it is.
+With `on_error="fail"` an exception raised inside a model's own code is not wrapped: it leaves `App.run()`
+as it is.
 """
 
 
@@ -49,7 +50,12 @@ class StateLimitError(MillstreamError):
 
 
 class ModelError(MillstreamError):
-    """A model's result cannot be used: wrong number of rows, a reserved field name, no JSON value."""
+    """A model cannot be gone on with.
+
+    Its results cannot be used (wrong number of rows, a reserved field name, no JSON value), it failed on
+    batch after batch, or a call did not return within its `timeout`. Where an exception of the model's led
+    to it, that is the `__cause__`.
+    """
 
 
 class DecodeError(MillstreamError):

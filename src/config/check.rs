@@ -98,6 +98,9 @@ fn model(plan: &Plan, model: &ModelConfig) -> Result<()> {
             model.max_batch
         )));
     }
+    at_least(&format!("max_batch_events of model {name}"), model.max_batch_events.unwrap_or(1) as i64, 1)?;
+    at_least(&format!("target of model {name}, in ms,"), model.target_ms.unwrap_or(1), 1)?;
+    at_least(&format!("timeout of model {name}, in ms,"), model.timeout_ms.unwrap_or(1), 1)?;
     at_least(&format!("workers of model {name}"), model.workers as i64, 1)
 }
 

@@ -25,11 +25,15 @@ pub enum Reason {
     TooLarge,
     /// The value is nested deeper than 64.
     TooDeep,
+    /// The model failed on a window.
+    ModelError,
+    /// The result of a window does not fit into its sink.
+    ResultTooLarge,
 }
 
 impl Reason {
     /// All codes, in the order of their names here.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::NotJson,
         Self::MissingField,
         Self::BadType,
@@ -39,6 +43,8 @@ impl Reason {
         Self::FutureTimestamp,
         Self::TooLarge,
         Self::TooDeep,
+        Self::ModelError,
+        Self::ResultTooLarge,
     ];
 
     /// The code as it stands in headers and metrics.
@@ -53,6 +59,8 @@ impl Reason {
             Self::FutureTimestamp => "future_timestamp",
             Self::TooLarge => "too_large",
             Self::TooDeep => "too_deep",
+            Self::ModelError => "model_error",
+            Self::ResultTooLarge => "result_too_large",
         }
     }
 }

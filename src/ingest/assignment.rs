@@ -90,7 +90,7 @@ impl<S: Source> Ingest<S> {
             let assignment = self.assignments;
             self.assignments += 1;
             // Waits where the queue is full, until the commit under way has ended.
-            let _ = self.links.sink.send(ToSink::Assigned(assignment));
+            let _ = self.links.sink.send(ToSink::Assigned(assignment, start.committed()));
             starts.push((assigned.partition.clone(), start.next));
             let slot =
                 Slot { id: assigned.partition.clone(), assignment, start, state: SlotState::Restoring };

@@ -21,7 +21,7 @@ use crate::fault::{self, Point};
 use crate::lane::{Lane, Restoring, Standing};
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::predict::Job;
+use crate::predict::{Job, Jobs};
 use crate::record::TopicPartition;
 use crate::shared::Shared;
 use crate::source::Source;
@@ -49,7 +49,7 @@ pub enum Stages {
 #[derive(Debug)]
 pub struct Links {
     /// Jobs of each model.
-    pub jobs: Vec<Sender<Job>>,
+    pub jobs: Vec<Jobs>,
     /// The sink stage.
     pub sink: Sender<ToSink>,
     /// What it has committed.
@@ -219,22 +219,19 @@ impl<S: Source> Ingest<S> {
         for model in 0..self.links.jobs.len() {
             loop {
                 let jobs = &self.links.jobs[model];
-                let job = match self.held[model].take() {
-                    Some(job) => job,
-                    None if jobs.is_full() => break,
-                    None => match self.lane.batch(model) {
-                        Some(batch) => Job { batch, reply: self.links.sink.clone() },
-                        None => break,
-                    },
+                let job = if let Some(job) = self.held[model].take() {
+                    job
+                } else {
+                    let size = jobs.next(self.lane.ready(model));
+                    let Some(batch) = size.and_then(|size| self.lane.batch(model, size)) else { break };
+                    Job { batch, reply: self.links.sink.clone() }
                 };
-                match jobs.try_send(job) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(job)) => {
+                if let Err(unsent) = jobs.send(job) {
+                    // Workers that have ended have said why.
+                    if let TrySendError::Full(job) = *unsent {
                         self.held[model] = Some(job);
-                        break;
                     }
-                    // The workers have ended, and have said why.
-                    Err(TrySendError::Disconnected(_)) => break,
+                    break;
                 }
             }
         }

@@ -10,6 +10,7 @@ use super::check::{Wanted, before_run};
 use super::cluster::{Cluster, REQUEST};
 use super::embedded::Embedded;
 use super::error::failed;
+use super::settings::Settings;
 use crate::check::Findings;
 use crate::config::Plan;
 use crate::error::{Error, Result};
@@ -23,6 +24,8 @@ pub struct SinkTopic {
     pub name: String,
     /// How long it keeps records by their own timestamp; none is for ever, or by the broker's clock.
     pub retention_ms: Option<i64>,
+    /// The largest record that it takes, in bytes.
+    pub largest_record: i64,
 }
 
 /// What is known of the topics.
@@ -47,7 +50,19 @@ impl Topics {
             self.partitions(&plan.sources[source].topic) == self.partitions(topic)
         };
         let sources = 0..plan.sources.len();
+        let compressed = plan.kafka.iter().any(|(key, value)| {
+            ["compression.type", "compression.codec"].contains(&key.as_str()) && value != "none"
+        });
+        let largest_result = |model: usize| {
+            let topic = plan.sinks().iter().position(|sink| *sink == plan.models[model].sink);
+            let producer = Settings::new(plan, 0).largest_message(self.largest_message);
+            let sink = topic.and_then(|topic| self.sinks.get(topic)).map(|sink| sink.largest_record);
+            // What a compressed record will take is for the broker to say.
+            let most = sink.filter(|_| !compressed).map_or(producer, |most| most.min(producer));
+            usize::try_from(most).unwrap_or(usize::MAX)
+        };
         Routes {
+            largest_results: (0..plan.models.len()).map(largest_result).collect(),
             sinks: plan.models.iter().map(|model| same(model.source, &model.sink)).collect(),
             late: sources.clone().map(|source| same(source, &plan.late_topic)).collect(),
             dead_letters: sources.map(|source| same(source, &plan.dead_letter_topic)).collect(),
@@ -67,7 +82,11 @@ pub fn prepare(plan: &Plan, log: &Log) -> Result<Topics> {
         create(&mut cluster, wanted)?;
     }
     let sinks = plan.sinks().into_iter();
-    let sinks = sinks.map(|name| SinkTopic { name: name.to_owned(), retention_ms: facts.retention(name) });
+    let sinks = sinks.map(|name| SinkTopic {
+        name: name.to_owned(),
+        retention_ms: facts.retention(name),
+        largest_record: facts.largest_record(name),
+    });
     Ok(Topics {
         partitions: cluster.partitions,
         largest_message: facts.largest_message,

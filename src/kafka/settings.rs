@@ -230,10 +230,7 @@ impl Settings {
         if !self.user.contains_key("queue.buffering.max.messages") {
             config.set("queue.buffering.max.messages", "500000");
         }
-        if !self.user.contains_key("message.max.bytes") {
-            // What the sources hold must fit into the dead-letter topic; the topics have their own limits.
-            config.set("message.max.bytes", largest.clamp(1_000_000, 1_000_000_000).to_string());
-        }
+        config.set("message.max.bytes", self.largest_message(largest).to_string());
         if guarantee == Guarantee::ExactlyOnce {
             config.set("transactional.id", self.transactional_id());
             if !self.is_static() && !self.user.contains_key("transaction.timeout.ms") {
@@ -261,6 +258,13 @@ impl Settings {
     pub(super) fn session_timeout(&self) -> i64 {
         let config = self.member(1);
         config.get("session.timeout.ms").and_then(|text| text.parse().ok()).unwrap_or(45_000)
+    }
+
+    /// The largest record that the producer takes. What the sources hold, `largest`, must fit into the dead-letter
+    /// topic; the topics have their own limits.
+    pub(super) fn largest_message(&self, largest: i64) -> i64 {
+        let said = self.user.get("message.max.bytes").and_then(|bytes| bytes.parse().ok());
+        said.unwrap_or_else(|| largest.clamp(1_000_000, 1_000_000_000))
     }
 
     /// Whether the identity of the producer is one that another process may take.

@@ -22,7 +22,9 @@ use crate::error::Result;
 use crate::fault::{self, Mutant};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::predict::Size;
 use crate::record::{Headers, Key, OutRecord, RawRecord, Stream};
+use crate::strikes::{Namer, Trust};
 use crate::time::{BEFORE_ALL, Millis, Now};
 use crate::window::{Columns, Missed};
 use guard::{KeyGuard, UnitProbe};
@@ -30,10 +32,14 @@ use partition::Partition;
 
 /// Bytes that a closed window is counted as beyond its events: its identity and its result.
 const WINDOW_BYTES: usize = 512;
+/// What a topic takes by Kafka's defaults, in bytes.
+const LARGEST_RESULT: usize = 1_048_588;
 
-/// Which outputs keep the partition of their input: those with as many partitions as the source.
+/// Which outputs keep the partition of their input: those with as many partitions as the source; and what fits in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Routes {
+    /// Per model: the largest result that its sink takes, in bytes.
+    pub largest_results: Vec<usize>,
     /// Per model.
     pub sinks: Vec<bool>,
     /// Per source.
@@ -47,6 +53,7 @@ impl Routes {
     pub fn keep_all(plan: &Plan) -> Self {
         let sources = plan.sources.len();
         Self {
+            largest_results: vec![LARGEST_RESULT; plan.models.len()],
             sinks: vec![true; plan.models.len()],
             late: vec![true; sources],
             dead_letters: vec![true; sources],
@@ -157,14 +164,14 @@ impl Lane {
         mine.map(|partition| partition.windows.ready(place)).sum()
     }
 
-    /// Gathers closed windows of a model into a batch: a wave that does not fit into one is split into equal parts.
-    pub fn batch(&mut self, model: usize) -> Option<Batch> {
-        let ready = self.ready(model);
-        if ready == 0 {
+    /// Gathers closed windows of a model into a batch of this size at the most.
+    pub fn batch(&mut self, model: usize, size: Size) -> Option<Batch> {
+        let Size { windows: mut wanted, events: mut room } = size;
+        wanted = wanted.min(self.ready(model));
+        if wanted == 0 {
             return None;
         }
         let config = &self.plan.models[model];
-        let mut wanted = ready.div_ceil(ready.div_ceil(config.max_batch));
         let place = self.place_of(model);
         let width = config.fields.len();
         let mut batch = Batch { model, values: Values::new(config.dtype), ..Batch::default() };
@@ -184,13 +191,20 @@ impl Lane {
             if partition.source != config.source || wanted == 0 {
                 continue;
             }
-            let count = partition.windows.ready(place).min(wanted);
-            let events = partition.windows.ready_events(place, count);
+            let (mut count, mut events) = partition.windows.ready_within(place, wanted, room);
+            // A single window is taken whatever it holds.
+            if count == 0 && batch.windows.is_empty() && partition.windows.ready(place) > 0 {
+                (count, events) = (1, partition.windows.next_events(place));
+            }
+            if count == 0 {
+                continue;
+            }
             batch.values.reserve_exact(events * width);
             if let Some(times) = batch.timestamps.as_mut() {
                 times.reserve_exact(events);
             }
             let (assignment, number) = (partition.assignment, partition.id.partition);
+            let strikes = &partition.strikes;
             let Batch { windows, values, row_splits, timestamps, contexts, .. } = &mut batch;
             let mut columns = Columns {
                 times: timestamps.as_mut(),
@@ -202,7 +216,7 @@ impl Lane {
             partition.windows.gather(place, count, &mut columns, |buffer, closed| {
                 let events = closed.range.len;
                 row_splits.push(row_splits.last().copied().unwrap_or(0) + events as i64);
-                windows.push(WindowMeta {
+                let mut window = WindowMeta {
                     assignment,
                     epoch: closed.epoch,
                     partition: number,
@@ -210,9 +224,16 @@ impl Lane {
                     start: closed.range.start,
                     end: closed.range.end,
                     events,
-                });
+                    offsets: closed.offsets,
+                    trust: Trust::Full,
+                };
+                if !strikes.is_empty() {
+                    window.trust = strikes.judge(&Namer::new(&self.plan, model), &window);
+                }
+                windows.push(window);
             });
             wanted -= count;
+            room = room.saturating_sub(events);
         }
         self.turn[model] = (self.turn[model] + 1) % slots.max(1);
         Some(batch)

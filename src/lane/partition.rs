@@ -10,6 +10,7 @@ use crate::limits::Share;
 use crate::metadata::{FloorText, Metadata};
 use crate::metrics::{Metrics, PartitionGauges, clock};
 use crate::record::{OutRecord, TopicPartition};
+use crate::strikes::Strikes;
 use crate::time::{Millis, Now};
 use crate::window::{ClosedNow, PartitionWindows};
 
@@ -29,6 +30,8 @@ pub(super) struct Partition {
     pub(super) late: Lateness,
     pub(super) consumed: u64,
     pub(super) below_expected: u64,
+    /// Windows that have ended the run before.
+    pub(super) strikes: Strikes,
     /// What every commit of it says.
     metadata: Metadata,
     /// Records of the current epoch: late events and dead letters.
@@ -66,6 +69,7 @@ impl Partition {
             late: Lateness::new(models),
             consumed: 0,
             below_expected: 0,
+            strikes: metadata.extension.strikes.clone(),
             metadata,
             records: Vec::new(),
             closed: 0,
@@ -138,6 +142,9 @@ impl Partition {
         self.metadata.replay_from = self.windows.replay_from(self.next);
         self.metadata.clock = clock(self.windows.clock());
         self.metadata.jump = jump;
+        if let Some(clock) = self.metadata.clock {
+            self.metadata.extension.strikes.forget(clock - self.windows.longest_grace());
+        }
         self.metadata.drained |= drained;
         for (place, model) in self.metadata.models.iter_mut().enumerate() {
             if !fault::is(Mutant::FloorForgotten) {

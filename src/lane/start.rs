@@ -3,6 +3,7 @@
 use super::partition::Partition;
 use super::state;
 use super::{Lane, SourceState};
+use crate::commit::Committed;
 use crate::config::{Plan, Start};
 use crate::epoch::Cut;
 use crate::error::{Error, Result};
@@ -63,6 +64,11 @@ impl StartPoint {
     pub fn replay(&self) -> Option<ReplayRange> {
         let from = self.metadata.replay_from;
         (from < self.next).then(|| ReplayRange { partition: self.partition.clone(), from, to: self.next })
+    }
+
+    /// What is committed here, once the start itself is.
+    pub fn committed(&self) -> Committed {
+        Committed { partition: self.partition.clone(), offset: self.next, metadata: self.metadata.encode() }
     }
 
     /// An idle advance that was cut but perhaps not acted upon: the first act of the next epoch.

@@ -90,7 +90,7 @@ impl Outputs {
 pub const RESERVED_FIELDS: [&str; 3] = ["key", "window", "n_events"];
 
 /// Checks what a model returned against the batch it was given.
-pub fn check_outputs(model: &str, windows: usize, outputs: &Outputs) -> Result<()> {
+pub(crate) fn check_outputs(model: &str, windows: usize, outputs: &Outputs) -> Result<()> {
     let rows = |rows: usize, place: &str| {
         if rows == windows {
             return Ok(());

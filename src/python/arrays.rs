@@ -21,6 +21,14 @@ impl ValuesArray {
         })
     }
 
+    /// The values, copied.
+    pub(super) fn copy(&self, py: Python<'_>) -> Values {
+        match self {
+            Self::F64(values) => Values::F64(values.bind(py).readonly().as_array().iter().copied().collect()),
+            Self::F32(values) => Values::F32(values.bind(py).readonly().as_array().iter().copied().collect()),
+        }
+    }
+
     /// The array for Python.
     pub(super) fn any<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match self {

@@ -94,6 +94,15 @@ impl WindowBatch {
         })
     }
 
+    /// Copies the arrays back: a model only had them to read.
+    pub(super) fn give_back(&self, py: Python<'_>, batch: &mut Batch) {
+        batch.values = self.values.copy(py);
+        batch.row_splits = self.row_splits.bind(py).readonly().as_array().to_vec();
+        batch.timestamps =
+            self.timestamps.as_ref().map(|times| times.bind(py).readonly().as_array().to_vec());
+        batch.contexts = (!self.contexts.is_empty()).then(|| self.contexts.clone());
+    }
+
     /// The events of one window, as a view.
     pub(super) fn rows<'py>(
         &self,

@@ -1,8 +1,13 @@
 //! Errors to exceptions: one match to one tree, `millstream.errors`. What a model raised is raised as it is.
 
+use pyo3::call::PyCallArgs;
+use pyo3::exceptions::{PyGeneratorExit, PyKeyboardInterrupt};
 use pyo3::prelude::*;
 
 use crate::error::Error;
+
+/// Characters of an exception's message that are told at the most; its traceback has all of it.
+const LONGEST: usize = 1_000;
 
 /// The exception for an error.
 pub(super) fn to_py(py: Python<'_>, error: Error) -> PyErr {
@@ -12,20 +17,39 @@ pub(super) fn to_py(py: Python<'_>, error: Error) -> PyErr {
         Error::LostHistory(_) => "LostHistoryError",
         Error::Fenced(_) => "FencedError",
         Error::StateLimit(_) => "StateLimitError",
-        Error::Model(_) | Error::ModelRaised { .. } => "ModelError",
-        Error::Internal { .. } => "MillstreamError",
+        Error::Model(_) | Error::ModelRaised { .. } | Error::ModelBroken { .. } => "ModelError",
+        Error::Ended(_) | Error::Internal { .. } => "MillstreamError",
     };
     let text = error.to_string();
-    if let Error::ModelRaised { cause, .. } = error
-        && let Ok(raised) = cause.downcast::<PyErr>()
-    {
-        return *raised;
-    }
+    let cause = match error {
+        Error::ModelRaised { cause, .. } => match cause.downcast::<PyErr>() {
+            Ok(raised) => return *raised,
+            Err(_) => None,
+        },
+        Error::ModelBroken { cause, .. } => Some(to_py(py, *cause)),
+        _ => None,
+    };
     let made = py.import("millstream.errors").and_then(|errors| errors.getattr(class)?.call1((text,)));
-    made.map_or_else(|error| error, PyErr::from_value)
+    let made = made.map_or_else(|error| error, PyErr::from_value);
+    made.set_cause(py, cause);
+    made
 }
 
-/// An error that is an exception already: of a signal handler, a tick or a hook.
-pub(super) fn raised(model: &str, error: PyErr) -> Error {
-    Error::ModelRaised { model: model.to_owned(), cause: Box::new(error) }
+/// An exception of a model, with what there is to be said of it once nobody is attached.
+pub(super) fn raised(py: Python<'_>, model: &str, error: PyErr) -> Error {
+    let fatal =
+        error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PyGeneratorExit>(py);
+    // An exception that cannot be shown is told by its type.
+    let summary = lines(py, "format_exception_only", (error.get_type(py), error.value(py)));
+    let summary = summary.unwrap_or_else(|_| error.get_type(py).to_string());
+    let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST).collect();
+    let all = (error.get_type(py), error.value(py), error.traceback(py));
+    let traceback = lines(py, "format_exception", all).unwrap_or_default();
+    Error::ModelRaised { model: model.to_owned(), summary, traceback, fatal, cause: Box::new(error) }
+}
+
+/// What a function of Python's `traceback` gives.
+fn lines<'py>(py: Python<'py>, function: &str, of: impl PyCallArgs<'py>) -> PyResult<String> {
+    let lines: Vec<String> = py.import("traceback")?.call_method1(function, of)?.extract()?;
+    Ok(lines.concat().trim_end().to_owned())
 }

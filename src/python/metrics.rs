@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::decode::Reason;
-use crate::metrics::{Metrics, ModelMetrics, SourceMetrics};
+use crate::metrics::{Counter, Metrics, ModelMetrics, SourceMetrics};
 
 pub(super) fn to_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
@@ -21,7 +21,8 @@ pub(super) fn to_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound
     let total = |of: fn(&SourceMetrics) -> u64| metrics.sources.iter().map(of).sum::<u64>();
     let all = |of: fn(&ModelMetrics) -> u64| metrics.models.iter().map(of).sum::<u64>();
     dict.set_item("consumed", total(|source| source.consumed.get()))?;
-    dict.set_item("dead_letters", total(SourceMetrics::dead_letters_total))?;
+    let dead_letters = total(SourceMetrics::dead_letters_total) + all(ModelMetrics::dead_letters_total);
+    dict.set_item("dead_letters", dead_letters)?;
     dict.set_item("late_pairs", all(|model| model.late_pairs.get()))?;
     dict.set_item("windows", all(|model| model.windows_produced.get()))?;
     dict.set_item("epochs", metrics.epochs.get())?;
@@ -42,12 +43,6 @@ pub(super) fn to_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound
 }
 
 fn source_dict<'py>(py: Python<'py>, source: &SourceMetrics) -> PyResult<Bound<'py, PyDict>> {
-    let dead_letters = PyDict::new(py);
-    for (reason, count) in Reason::ALL.iter().zip(&source.dead_letters) {
-        if count.get() > 0 {
-            dead_letters.set_item(reason.code(), count.get())?;
-        }
-    }
     let partitions = PyDict::new(py);
     for (partition, gauges) in source.partitions() {
         let dict = PyDict::new(py);
@@ -64,8 +59,18 @@ fn source_dict<'py>(py: Python<'py>, source: &SourceMetrics) -> PyResult<Bound<'
     let dict = PyDict::new(py);
     dict.set_item("consumed", source.consumed.get())?;
     dict.set_item("below_expected", source.below_expected.get())?;
-    dict.set_item("dead_letters", dead_letters)?;
+    dict.set_item("dead_letters", by_reason(py, &source.dead_letters)?)?;
     dict.set_item("partitions", partitions)?;
+    Ok(dict)
+}
+
+fn by_reason<'py>(py: Python<'py>, counters: &[Counter]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (reason, count) in Reason::ALL.iter().zip(counters) {
+        if count.get() > 0 {
+            dict.set_item(reason.code(), count.get())?;
+        }
+    }
     Ok(dict)
 }
 
@@ -79,7 +84,11 @@ fn model_dict<'py>(py: Python<'py>, model: &ModelMetrics) -> PyResult<Bound<'py,
     dict.set_item("windows_skipped", model.windows_skipped.get())?;
     dict.set_item("windows_produced", model.windows_produced.get())?;
     dict.set_item("windows_silent", model.windows_silent.get())?;
+    dict.set_item("windows_dropped", model.windows_dropped.get())?;
+    dict.set_item("dead_letters", by_reason(py, &model.dead_letters)?)?;
     dict.set_item("batches", model.batches.get())?;
+    dict.set_item("failed_calls", model.failed_calls.get())?;
+    dict.set_item("retries", model.retries.get())?;
     dict.set_item("predict_seconds", model.predict_nanos.get() as f64 / 1e9)?;
     dict.set_item("pool_busy", model.pool_busy.load(Ordering::Relaxed))?;
     Ok(dict)

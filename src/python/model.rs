@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use super::batch::{Declared, WindowBatch};
 use super::error::raised;
 use super::outputs;
-use crate::batch::Batch;
+use crate::batch::{Batch, Lent};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::predict::{Model, Outputs};
@@ -27,11 +27,13 @@ impl PyModel {
     }
 
     fn call(&self, py: Python<'_>, worker: usize, batch: &mut Batch) -> Result<Outputs> {
-        let python = |error| raised(&self.name, error);
+        let python = |error| raised(py, &self.name, error);
         let windows = batch.len();
-        let batch = WindowBatch::new(py, &self.declared, batch).map_err(python)?;
+        let given = WindowBatch::new(py, &self.declared, batch).and_then(|given| Py::new(py, given));
+        let given = given.map_err(python)?;
+        batch.lend(Box::new(Arrays(given.clone_ref(py))));
         let call = self.calls[worker % self.calls.len()].bind(py);
-        let result = call.call1((batch,)).map_err(python)?;
+        let result = call.call1((given,)).map_err(python)?;
         let mut outputs = outputs::convert(&self.name, self.outputs.as_deref(), &result)?;
         if let Some(padded) = self.declared.pad_to {
             outputs.cut_padding(windows, padded);
@@ -40,10 +42,20 @@ impl PyModel {
     }
 }
 
+/// The arrays of a batch as its model was given them.
+struct Arrays(Py<WindowBatch>);
+
+impl Lent for Arrays {
+    fn give_back(&self, batch: &mut Batch) {
+        // Without an interpreter nobody will look at them.
+        let _ = Python::try_attach(|py| self.0.get().give_back(py, batch));
+    }
+}
+
 impl Model for PyModel {
     fn predict(&self, worker: usize, batch: &mut Batch) -> Result<Outputs> {
         Python::try_attach(|py| self.call(py, worker, batch)).unwrap_or_else(|| {
-            Err(Error::model(format!("the interpreter ended before model {} was called", self.name)))
+            Err(Error::Ended(format!("the interpreter ended before model {} was called", self.name)))
         })
     }
 

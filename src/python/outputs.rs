@@ -12,7 +12,7 @@ use crate::predict::{Column, Outputs};
 
 /// The rows of a result; `names` are the fields that the model was declared to give.
 pub(super) fn convert(model: &str, names: Option<&[String]>, result: &Bound<'_, PyAny>) -> Result<Outputs> {
-    let reader = Reader { model, names };
+    let reader = Reader { py: result.py(), model, names };
     if let Ok(dict) = result.cast::<PyDict>() {
         return reader.dict(dict);
     }
@@ -40,6 +40,7 @@ fn is_list(value: &Bound<'_, PyAny>) -> bool {
 
 /// Reads results of a model.
 pub(super) struct Reader<'a> {
+    py: Python<'a>,
     model: &'a str,
     names: Option<&'a [String]>,
 }
@@ -54,7 +55,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn python<T>(&self, result: PyResult<T>) -> Result<T> {
-        result.map_err(|error| raised(self.model, error))
+        result.map_err(|error| raised(self.py, self.model, error))
     }
 
     /// The one field of a result without names.

@@ -1,10 +1,11 @@
 //! A made-up batch, for a model to warm up with.
 
 use super::batch::Declared;
-use crate::batch::{Batch, Values, WindowMeta};
+use crate::batch::{Batch, Loan, Values, WindowMeta};
 use crate::config::DType;
 use crate::context::{Context, ContextValue};
 use crate::record::Key;
+use crate::strikes::Trust;
 
 /// Windows of `events` each, one per second: a slow wave, finite, not constant, and the same each time.
 pub(super) fn batch(
@@ -22,6 +23,8 @@ pub(super) fn batch(
         start: 0,
         end: 1000 * events.max(1) as i64,
         events,
+        offsets: (0, 0),
+        trust: Trust::Full,
     };
     let total = windows * events;
     let mut values = Values::new(dtype);
@@ -34,5 +37,6 @@ pub(super) fn batch(
         row_splits: (0..=windows).map(|window| (window * events) as i64).collect(),
         timestamps: timestamps.then(|| (0..total).map(|i| 1000 * (i % events.max(1)) as i64).collect()),
         contexts: (!declared.context.is_empty()).then(|| vec![context; windows]),
+        loan: Loan::default(),
     }
 }

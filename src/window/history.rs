@@ -34,6 +34,11 @@ impl History {
         self.last = Some(start);
     }
 
+    /// The lowest offset of any event in `[start, end)`, or of one shortly before or after.
+    pub(super) fn first_in(&self, start: Millis, end: Millis) -> Option<i64> {
+        self.lowest.range(start - self.width + 1..end).map(|(_, lowest)| *lowest).min()
+    }
+
     /// The lowest offset of any event at or after `needed_from`, or of one shortly before it; forgets what is earlier.
     pub(super) fn lowest(&mut self, needed_from: Millis) -> Option<i64> {
         while let Some(slice) = self.lowest.first_entry() {

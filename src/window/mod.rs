@@ -61,6 +61,8 @@ pub(crate) struct PartitionWindows {
     clock: Millis,
     /// The latest event that is stored: no window after its last one holds anything.
     latest: Millis,
+    /// The offset of the event that was stored last.
+    last_offset: i64,
     arrivals: u32,
     epoch: u64,
     buffer: Buffer,
@@ -83,6 +85,7 @@ impl PartitionWindows {
         let mut state = Self {
             clock: BEFORE_ALL,
             latest: BEFORE_ALL,
+            last_offset: 0,
             arrivals: 0,
             epoch: 0,
             buffer: Buffer::new(width),
@@ -177,6 +180,11 @@ impl PartitionWindows {
         self.buffer.event_bytes()
     }
 
+    /// The longest grace of its models.
+    pub(crate) fn longest_grace(&self) -> Millis {
+        self.models.iter().map(ModelWindows::grace).max().unwrap_or(0)
+    }
+
     /// The current epoch: windows that close now belong to it.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
@@ -234,6 +242,7 @@ impl PartitionWindows {
             stored = self.buffer.append(key, time, row, context, self.arrivals);
             self.arrivals = self.arrivals.wrapping_add(1);
             self.history.stored(time, offset);
+            self.last_offset = offset;
             self.latest = self.latest.max(time);
         } else if self.buffer.trim(key, BEFORE_ALL) && !self.armed(key) {
             self.buffer.forget(key);
@@ -294,9 +303,23 @@ impl PartitionWindows {
         self.history.lowest(needed).map_or(next, |lowest| lowest.min(next))
     }
 
-    /// The bytes that the `count` oldest closed windows of `model` will take as a batch, and how many they are.
-    pub(crate) fn ready_events(&self, model: usize, count: usize) -> usize {
-        self.models[model].ready.iter().take(count).map(|closed| closed.range.len).sum()
+    /// How many of the oldest closed windows of `model`, `most` at the most, hold up to `room` events, and how many
+    /// events those are.
+    pub(crate) fn ready_within(&self, model: usize, most: usize, room: usize) -> (usize, usize) {
+        let (mut count, mut events) = (0, 0);
+        for closed in self.models[model].ready.iter().take(most) {
+            if events + closed.range.len > room {
+                break;
+            }
+            count += 1;
+            events += closed.range.len;
+        }
+        (count, events)
+    }
+
+    /// Events in the oldest closed window of `model`.
+    pub(crate) fn next_events(&self, model: usize) -> usize {
+        self.models[model].ready.front().map_or(0, |closed| closed.range.len)
     }
 
     /// Gathers up to `count` closed windows of `model`, oldest first, and gives up what nothing needs any more.
@@ -336,6 +359,7 @@ impl PartitionWindows {
         let Aligned { size, hop, .. } = model.windows;
         let mut keys = std::mem::take(&mut self.firing);
         model.ring.fire(&mut keys);
+        let first_offset = self.history.first_in(end - size, end).unwrap_or(self.last_offset);
         for key in &keys {
             let key = *key;
             let start = end - size;
@@ -343,7 +367,8 @@ impl PartitionWindows {
             model.counts.closed += u64::from(len > 0);
             if len >= model.min_events {
                 let range = Range { key, start, end, len, closed: self.arrivals };
-                model.ready.push_back(Closed { range, epoch: self.epoch });
+                let offsets = (first_offset, self.last_offset);
+                model.ready.push_back(Closed { range, epoch: self.epoch, offsets });
                 closed.windows += 1;
                 closed.events += len;
             } else if len > 0 {

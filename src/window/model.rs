@@ -36,6 +36,8 @@ pub(crate) struct Closed {
     pub(crate) range: Range,
     /// The epoch it closed in.
     pub(crate) epoch: u64,
+    /// Offsets between which all its events lie, both included.
+    pub(crate) offsets: (i64, i64),
 }
 
 /// Counters of one model on one partition, since they were last taken.
@@ -97,6 +99,10 @@ impl ModelWindows {
 
     pub(super) fn floor(&self) -> Floor {
         self.floor
+    }
+
+    pub(super) fn grace(&self) -> Millis {
+        self.grace
     }
 
     pub(super) fn watermark(&self) -> Millis {

@@ -38,11 +38,24 @@ pub struct Settings {
     pub idle_timeout: Option<i64>,
     /// One transaction in so many goes wrong; 0 is none.
     pub faults_one_in: usize,
+    pub on_error: &'static str,
+    pub retries: u32,
+    pub timeout: Option<i64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_batch: 256, workers: 1, poll: 7, max_future: None, idle_timeout: None, faults_one_in: 0 }
+        Self {
+            max_batch: 256,
+            workers: 1,
+            poll: 7,
+            max_future: None,
+            idle_timeout: None,
+            faults_one_in: 0,
+            on_error: "dead_letter",
+            retries: 0,
+            timeout: None,
+        }
     }
 }
 
@@ -54,7 +67,9 @@ pub fn plan(models: &[Model], settings: &Settings) -> Arc<Plan> {
             json!({"name": format!("m{index}"), "version": null, "source": 0, "size_ms": model.spec.size,
                 "hop_ms": model.spec.hop, "offset_ms": model.spec.offset, "grace_ms": model.spec.grace,
                 "min_events": model.spec.min_events, "sink": format!("out{index}"), "max_batch": settings.max_batch,
-                "workers": settings.workers, "late": "topic", "fields": ["seq"], "context": ["seq"],
+                "workers": settings.workers, "late": "topic", "on_error": settings.on_error,
+                "retries": settings.retries, "timeout_ms": settings.timeout, "max_batch_events": null,
+                "target_ms": null, "fields": ["seq"], "context": ["seq"],
                 "dtype": "float64", "timestamps": true, "pad_batch_to": null, "outputs": null})
         })
         .collect();
@@ -148,9 +163,21 @@ pub fn start(
     faults: Rng,
     adopt: bool,
 ) -> Offline<Flaky> {
+    start_with(plan, metrics, log, settings, faults, adopt, &(Arc::new(echo) as Arc<dyn Predict>))
+}
+
+/// The same with a model of one's own in place of each.
+pub fn start_with(
+    plan: &Arc<Plan>,
+    metrics: &Arc<Metrics>,
+    log: &MemoryLog,
+    settings: &Settings,
+    faults: Rng,
+    adopt: bool,
+    model: &Arc<dyn Predict>,
+) -> Offline<Flaky> {
     let (says, _) = log::channel();
-    let models: Vec<Arc<dyn Predict>> =
-        plan.models.iter().map(|_| Arc::new(echo) as Arc<dyn Predict>).collect();
+    let models: Vec<Arc<dyn Predict>> = plan.models.iter().map(|_| model.clone()).collect();
     let sink =
         Flaky { sink: MemorySink::new(plan.clone(), log.clone()), one_in: settings.faults_one_in, faults };
     let shared = Shared {
@@ -208,12 +235,37 @@ pub fn late_pairs(log: &MemoryLog, models: &[Model]) -> Vec<(usize, i64, i64)> {
     pairs
 }
 
+/// The records in the dead-letter topic, by offset.
 pub fn dead_letters(log: &MemoryLog) -> Vec<i64> {
     let records = log.topic("app.dead-letter").into_iter().flatten();
+    let records = records.filter(|record| record.headers.iter().any(|(name, _)| name == "offset"));
     records.map(|record| header(&record, "offset").parse().unwrap()).collect()
 }
 
-fn header(record: &MemoryRecord, name: &str) -> String {
+/// The windows in the dead-letter topic, in the order of its log.
+pub fn dead_windows(log: &MemoryLog) -> Vec<Window> {
+    let records = log.topic("app.dead-letter").into_iter().flatten();
+    let windows = records.filter(|record| record.headers.iter().all(|(name, _)| name != "offset"));
+    windows.map(|record| dead_window(&record)).collect()
+}
+
+fn dead_window(record: &MemoryRecord) -> Window {
+    let value: Value = serde_json::from_slice(record.value.as_ref().unwrap()).unwrap();
+    let list = |name: &str| value[name].as_array().unwrap().clone();
+    let seqs = list("values").into_iter().map(|row| row[0].as_f64().unwrap() as i64);
+    let times = list("timestamps").into_iter().map(|time| time.as_i64().unwrap());
+    let (start, end) = (value["window"]["start"].as_i64().unwrap(), value["window"]["end"].as_i64().unwrap());
+    assert_eq!(record.timestamp, Some((end - 1).max(0)));
+    Window {
+        model: header(record, "model")[1..].parse().unwrap(),
+        key: record.key.clone().unwrap(),
+        start,
+        end,
+        events: times.zip(seqs).collect(),
+    }
+}
+
+pub fn header(record: &MemoryRecord, name: &str) -> String {
     let value = record.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.clone());
     String::from_utf8(value.unwrap()).unwrap()
 }

@@ -29,6 +29,8 @@ class Job:
     guarantee: Guarantee = "exactly_once"
     settings: dict[str, Any] = field(default_factory=dict)  # more keywords of App
     delay: float = 0.0  # seconds that a call of a model takes
+    poison: int = 0  # models raise on windows whose first seq is a multiple of it
+    hang: int = 0  # models never return from a window with this seq
 
     def sink(self, model: Model) -> str:
         """Where a model's results go."""
@@ -62,6 +64,8 @@ class Job:
             "models": [model_of(model, self.source.topic, self.sink(model)) for model in self.models],
             "run": run,
             "delay": self.delay,
+            "poison": self.poison,
+            "hang": self.hang,
         }
 
     def expected(

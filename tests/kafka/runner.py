@@ -33,7 +33,7 @@ class Worker:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start it; the configuration, the report and the log go beside each other."""
-        path.write_text(json.dumps({"seconds": LIFETIME, "delay": 0.0, **config}))
+        path.write_text(json.dumps({"seconds": LIFETIME, "delay": 0.0, "poison": 0, "hang": 0, **config}))
         self._log = path.with_suffix(".log")
         self._report = path.with_suffix(".report")
         with self._log.open("wb") as log:

@@ -22,13 +22,22 @@ from millstream import App, HoppingWindow, Topic, WindowBatch
 Predict = Callable[[WindowBatch], dict[str, list[Any]]]
 
 
-def returning_seqs(delay: float) -> Predict:
-    """A model that takes `delay` seconds a call."""
+def returning_seqs(delay: float, poison: int = 0, hang: int = 0) -> Predict:
+    """A model that takes `delay` seconds a call.
+
+    It raises on windows whose first seq is a multiple of `poison`, and never returns from one that
+    holds `hang`; 0 is none.
+    """
 
     def predict(batch: WindowBatch) -> dict[str, list[Any]]:
         time.sleep(delay)
         seqs = [int(seq) for seq in batch["seq"]]
         rows = [seqs[a:b] for a, b in pairwise(batch.row_splits.tolist())]
+        if hang and hang in seqs:
+            threading.Event().wait()
+        for row in rows:
+            if poison and row[0] % poison == 0:
+                raise ValueError(row[0])
         return {"seqs": rows, "seq": [row[0] for row in rows]}
 
     return predict
@@ -93,7 +102,7 @@ def main() -> None:
     """Read the configuration and run it."""
     path = Path(sys.argv[1])
     config = json.loads(path.read_text())
-    run(path, config, returning_seqs(config["delay"]))
+    run(path, config, returning_seqs(config["delay"], config["poison"], config["hang"]))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ METRICS: dict[str, Any] = {
         "activity": {
             "windows_produced": 12_000,
             "windows_skipped": 0,
+            "dead_letters": {},
             "batches": 48,
             "predict_seconds": 3.21,
             "late_pairs": 7,

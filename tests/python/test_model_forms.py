@@ -9,7 +9,7 @@ from harness import READINGS, TUMBLING, readings
 from millstream import App, ConfigError, WindowBatch
 
 
-def declare(target: Any, app: App | None = None, **options: Any) -> Any:
+def declare(target: Any, app: App | None = None, /, **options: Any) -> Any:
     given: dict[str, Any] = {"source": READINGS, "window": TUMBLING, "sink": "results", **options}
     return (App("app") if app is None else app).model(**given)(target)
 
@@ -122,7 +122,7 @@ def test_an_exception_in_predict_is_raised_as_it_is_with_its_traceback() -> None
         raise Odd("on purpose")
 
     app = App("app")
-    declare(broken, app)
+    declare(broken, app, on_error="fail")
     with pytest.raises(Odd, match="on purpose") as caught:
         app.test({"readings": readings(0)})
     assert caught.traceback[-1].name == "broken"
@@ -137,7 +137,7 @@ def test_an_app_can_be_tested_again_after_a_failure() -> None:
         return batch.lengths
 
     app = App("app")
-    declare(sometimes, app)
+    declare(sometimes, app, on_error="fail")
     with pytest.raises(OSError, match="not now"):
         predictions(app)
     fail.clear()
@@ -211,12 +211,17 @@ def test_what_is_no_model_is_refused_where_it_is_declared(target: Any, message: 
         ({"sink": ""}, r"sink='': is empty"),
         ({"sink": READINGS}, r"sink=.*is a Topic, not a string; write the name of a topic"),
         ({"max_batch": 0}, r"max_batch=0: is out of range"),
+        ({"max_batch_events": 0}, r"max_batch_events=0: is out of range"),
+        ({"target": 3}, r"target=3: is a bare number"),
         ({"workers": 0}, r"workers=0: is out of range"),
         ({"workers": 2.0}, r"workers=2.0: is a float"),
         ({"per_worker": 1}, r"per_worker=1: is an int, not a bool"),
         ({"per_worker": True}, r"per_worker=True: needs a class"),
         ({"late": "keep"}, r"late='keep'.*\"drop\" or \"topic\""),
-        ({"on_error": "skip"}, r"on_error='skip': is not accepted; write \"fail\""),
+        ({"on_error": "stop"}, r"on_error='stop': .*; write \"dead_letter\" or \"fail\" or \"skip\""),
+        ({"retries": -1}, r"retries=-1: is out of range; write a whole number, 0 to 100"),
+        ({"timeout": 5}, r"timeout=5: is a bare number.*\"5s\""),
+        ({"timeout": "0s"}, r"timeout='0s': must be longer than zero"),
         ({"outputs": "label"}, r"outputs='label': is not a list of names"),
         ({"outputs": []}, r"outputs=\[\]: names no field"),
         ({"outputs": ["a", "a"]}, r"outputs=.*names 'a' twice"),

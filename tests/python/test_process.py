@@ -25,7 +25,7 @@ app = App("app", brokers="embedded")
 readings = Topic("readings", timestamp="ts", timestamp_unit="ms", fields=["v"])
 called = threading.Event()
 
-@app.model(source=readings, window=TumblingWindow("10s", grace="0s"), sink="results")
+@app.model(source=readings, window=TumblingWindow("10s", grace="0s"), sink="results", on_error="fail")
 def model(batch):
     print("called", flush=True)
     called.set()

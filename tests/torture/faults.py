@@ -26,7 +26,7 @@ SUCCESSION = 0.5  # seconds until a stopped member is succeeded
 WAKING = 15.0  # seconds in which a member that wakes up must notice that it is fenced
 HOLDING = 2.0  # seconds until a request comes that can be held
 SLOW = 0.3  # seconds by which replies are late
-REFUSED = "a result is larger than max.message.bytes"
+REFUSED = "refused a record: InvalidTimestamp"
 
 
 def kill(striker: Striker, _: Fault) -> bool:
@@ -253,9 +253,9 @@ def swallow_offsets(striker: Striker, _: Fault) -> bool:
     return True
 
 
-def refuse_size(striker: Striker, fault: Fault) -> bool:
-    """A sink takes no record of a result's size: members end with an error that says so."""
-    return refuse(striker, fault, REFUSED, max_message_bytes="100")
+def refuse_time(striker: Striker, fault: Fault) -> bool:
+    """A sink takes no record as old as results are: members end with an error that says so."""
+    return refuse(striker, fault, REFUSED, message_timestamp_before_max_ms="1")
 
 
 def refuse_replicas(striker: Striker, fault: Fault) -> bool:
@@ -301,7 +301,7 @@ FAULTS: dict[str, Callable[[Striker, Fault], bool]] = {
         cut_reply,
         swallow_commit,
         swallow_offsets,
-        refuse_size,
+        refuse_time,
         refuse_replicas,
     )
 }

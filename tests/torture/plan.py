@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[float, float, float]] = {
     "cut_reply": (3, 0, 0),
     "swallow_commit": (3, 0, 0),
     "swallow_offsets": (3, 0, 0),
-    "refuse_size": (0.5, 2, 3),
+    "refuse_time": (0.5, 2, 3),
     "refuse_replicas": (1, 2, 4),
 }
 AT_A_POINT = ("crash", "panic")

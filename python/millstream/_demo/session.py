@@ -67,7 +67,7 @@ class Session:
         return {
             "readings": f"{self._replay.sent:,} sent, {metrics['consumed']:,} consumed",
             "consumed": f"{model['events']:,} in windows + {model['late_events']:,} too late"
-            f" + {model['before_start']:,} before the start + {metrics['dead_letters']:,} dead letters",
+            f" + {model['before_start']:,} before the start + {sum(reasons.values()):,} dead letters",
             "windows": f"{model['windows_produced']:,} written,"
             f" {self._score.windows:,} read back from {PREDICTIONS}",
             "accuracy": self._score.accuracy,

@@ -110,8 +110,8 @@ def _lag(metrics: Metrics) -> str:
 
 def _reasons(metrics: Metrics) -> str:
     counts: dict[str, int] = {}
-    for source in metrics["sources"].values():
-        for reason, count in source["dead_letters"].items():
+    for part in (*metrics["sources"].values(), *metrics["models"].values()):
+        for reason, count in part["dead_letters"].items():
             counts[reason] = counts.get(reason, 0) + count
     said = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()) if count)
     return f" ({said})" if said else ""

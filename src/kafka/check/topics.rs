@@ -69,6 +69,11 @@ impl Facts {
         self.number(topic, "retention.ms").filter(|retention| *retention >= 0)
     }
 
+    /// The largest record that a topic takes; one that is to be made has the broker's default.
+    pub(in crate::kafka) fn largest_record(&self, topic: &str) -> i64 {
+        self.number(topic, "max.message.bytes").unwrap_or(MAX_MESSAGE_BYTES)
+    }
+
     fn traits(&self, topic: &str) -> Traits {
         if let Some(wanted) = self.wanted.iter().find(|wanted| wanted.topic == topic) {
             return wanted.like;

@@ -1,0 +1,114 @@
+//! A call that does not return, on threads: the run ends and says whose call it was; the window that did it three times
+//! is a dead letter in the fourth run, and nobody else's result is lost or comes twice.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod engine;
+mod oracle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Settings;
+use millstream::batch::Batch;
+use millstream::config::Plan;
+use millstream::control::Control;
+use millstream::error::{Error, Result};
+use millstream::lane::Routes;
+use millstream::log;
+use millstream::metadata::Metadata;
+use millstream::metrics::Metrics;
+use millstream::pipeline;
+use millstream::predict::{Model as Predict, Outputs};
+use millstream::shared::Shared;
+use millstream::sink::{MemoryLog, MemorySink};
+use millstream::source::MemorySource;
+use oracle::{Event, Floor, Model, Spec, expect};
+
+const KEYS: usize = 12;
+
+/// Never returns from the first window of one key.
+fn hanging(batch: &mut Batch) -> Result<Outputs> {
+    if batch.windows.iter().any(|window| window.start == 10 && *window.key == *b"k007") {
+        loop {
+            std::thread::park();
+        }
+    }
+    engine::echo(batch)
+}
+
+/// One run to the end of the source.
+fn run(plan: &Arc<Plan>, log: &MemoryLog) -> Result<()> {
+    let (says, _reader) = log::channel();
+    let shared = Shared {
+        plan: plan.clone(),
+        metrics: Arc::new(Metrics::new(plan)),
+        log: says,
+        control: Control::default(),
+        routes: Routes::keep_all(plan),
+        adopt: false,
+        until_end: Some(false),
+    };
+    let (of_lane, plan) = (log.clone(), plan.clone());
+    let connect = move |_| {
+        let source = MemorySource::new(of_lane.clone(), vec![engine::TOPIC.to_owned()], 100);
+        Ok((source, MemorySink::new(plan.clone(), of_lane.clone())))
+    };
+    let model: Arc<dyn Predict> = Arc::new(hanging);
+    let mut running = pipeline::start(&shared, &[model], connect)?;
+    while !running.wait(Duration::from_millis(20)) {}
+    running.join()
+}
+
+fn filled(on_error: &'static str) -> (Arc<Plan>, MemoryLog, Vec<Model>, Vec<Event>) {
+    let spec = Spec { size: 10, hop: 10, offset: 0, grace: 0, min_events: 1 };
+    let models = vec![Model { spec, floor: Floor::None }];
+    let plan = engine::plan(&models, &Settings { timeout: Some(300), on_error, ..Settings::default() });
+    let log = MemoryLog::default();
+    log.create(engine::TOPIC, 1);
+    let mut events = Vec::new();
+    for time in [0, 10, 20, 30] {
+        for key in 0..KEYS {
+            let (offset, key) = (events.len() as i64, format!("k{key:03}").into_bytes());
+            events.push(Event { offset, key, time, record_time: None, valid: true, value: 0.0 });
+        }
+    }
+    for event in &events {
+        engine::append(&log, event);
+    }
+    (plan, log, models, events)
+}
+
+#[test]
+fn a_window_that_has_ended_the_run_three_times_is_a_dead_letter_and_its_siblings_come_out_once() {
+    let (plan, log, models, events) = filled("dead_letter");
+    for attempt in 1..=3 {
+        let error = run(&plan, &log).unwrap_err();
+        assert!(matches!(error, Error::Model(_)), "{error}");
+        for part in ["m0", "timeout=300ms", "\"k007\" [10, 20)"] {
+            assert!(attempt == 1 || error.to_string().contains(part), "{part} is missing in: {error}");
+        }
+        let (_, text) = log.committed(&engine::partition()).unwrap();
+        assert!(!Metadata::decode(&text).unwrap().extension.strikes.is_empty(), "{text}");
+        assert!(engine::dead_windows(&log).is_empty());
+    }
+    run(&plan, &log).unwrap();
+    let mut expected = expect(&events, &models, &[], None);
+    let poison = expected.windows.iter().position(|window| window.start == 10 && window.key == b"k007");
+    let poison = expected.windows.remove(poison.unwrap());
+    engine::check(&log, &models, &expected);
+    assert_eq!(engine::dead_windows(&log), [poison]);
+    let (_, text) = log.committed(&engine::partition()).unwrap();
+    assert!(
+        Metadata::decode(&text).unwrap().extension.strikes.is_empty(),
+        "what is done is forgotten: {text}"
+    );
+}
+
+#[test]
+fn with_on_error_fail_a_call_that_does_not_return_ends_the_run_and_nothing_is_remembered() {
+    let (plan, log, ..) = filled("fail");
+    let error = run(&plan, &log).unwrap_err().to_string();
+    assert!(error.contains("timeout=300ms"), "{error}");
+    let (_, text) = log.committed(&engine::partition()).unwrap();
+    assert!(Metadata::decode(&text).unwrap().extension.strikes.is_empty(), "{text}");
+}

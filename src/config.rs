@@ -237,8 +237,8 @@ pub struct Plan {
     pub kafka: BTreeMap<String, String>,
     /// Group members in this process.
     pub lanes: usize,
-    /// How often an epoch is cut.
-    pub epoch_ms: Millis,
+    /// How often an epoch is cut; none finds it.
+    pub epoch_ms: Option<Millis>,
     /// Where a new group begins.
     pub start: Start,
     /// Whether missing topics of ours are created.

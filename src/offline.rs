@@ -9,7 +9,7 @@ use crate::commit::{Board, SinkStage, ToSink};
 use crate::config::Plan;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::ingest::{Ingest, Links, Stages, Until};
+use crate::ingest::{Ingest, LONGEST_EPOCH, Links, Stages, Until};
 use crate::lane::{Lane, Routes};
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -104,7 +104,7 @@ impl<K: Sink> Offline<K> {
             now: Now { mono: -MAX_TIME, wall: -MAX_TIME },
             log,
             sources: plan.sources.len(),
-            epoch: plan.epoch_ms,
+            epoch: plan.epoch_ms.unwrap_or(LONGEST_EPOCH),
         }
     }
 

@@ -35,7 +35,8 @@ class App:
         group_id: Consumer group; None: the name.
         kafka: librdkafka settings, passed on as they are; the few that Millstream owns are refused by name.
         lanes: Group members in this process, each a consumer and a producer; 1 to 64.
-        epoch: How often results are committed.
+        epoch: How often results are committed; sooner where they are a quarter of `max_inflight_bytes`.
+            `"auto"`: every 10 ms as long as reading and commits keep up with that, else every 100 ms.
         start: Where a group that has never committed begins, `"earliest"` or `"latest"`.
         create_topics: Make sinks, the dead-letter and the late topic where they are missing.
         dead_letter_topic: Takes the records that cannot be used; None: `{name}.dead-letter`.

@@ -54,7 +54,7 @@ class Settings:
     group_id: str
     kafka: Mapping[str, str] = field(repr=False)
     lanes: int
-    epoch_ms: int
+    epoch_ms: int | None
     start: Start
     create_topics: bool
     dead_letter_topic: str
@@ -105,7 +105,7 @@ def resolve(
         group_id=_group_id(owner, name if group_id is None else group_id, environment),
         kafka=_kafka(f"{owner} kafka", kafka, environment),
         lanes=_check.count(f"{owner} lanes", lanes, most=_MOST_LANES),
-        epoch_ms=duration_ms(f"{owner} epoch", epoch),
+        epoch_ms=None if epoch == "auto" else duration_ms(f"{owner} epoch", epoch),
         start=_check.choice(f"{owner} start", start, get_args(Start)),
         create_topics=_check.flag(f"{owner} create_topics", create_topics),
         dead_letter_topic=_topic(f"{owner} dead_letter_topic", dead_letter_topic, f"{name}.dead-letter"),

@@ -21,7 +21,7 @@ pub(super) fn plan(plan: &Plan) -> Result<()> {
             plan.name
         )));
     }
-    at_least("epoch", plan.epoch_ms, 1)?;
+    at_least("epoch", plan.epoch_ms.unwrap_or(1), 1)?;
     at_least("lanes", plan.lanes as i64, 1)?;
     at_least("drain_timeout", plan.drain_timeout_ms, 0)?;
     at_least("max_inflight_bytes", plan.max_inflight_bytes as i64, 1 << 16)?;

@@ -2,6 +2,7 @@
 //! model and never waits for one: above the in-flight limit it pauses the partitions and goes on polling.
 
 mod assignment;
+mod pace;
 mod until;
 
 use std::collections::VecDeque;
@@ -27,7 +28,10 @@ use crate::shared::Shared;
 use crate::source::Source;
 use crate::time::{Millis, Now};
 use assignment::{Slot, SlotState};
+use pace::{Due, Pace};
 pub use until::Until;
+
+pub(crate) use pace::LONGEST as LONGEST_EPOCH;
 
 /// How long a poll waits for a full batch of records.
 const POLL: Duration = Duration::from_millis(5);
@@ -85,7 +89,7 @@ pub struct Ingest<S: Source> {
     read_back: VecDeque<Restored>,
     restored: (Sender<Restored>, Receiver<Restored>),
     paused: bool,
-    cut_at: Option<Millis>,
+    pace: Pace,
     warned_at: Option<Millis>,
     until: Option<Until>,
 }
@@ -100,6 +104,7 @@ impl<S: Source> Ingest<S> {
         let log = lane.log().clone();
         let held = links.jobs.iter().map(|_| None).collect();
         Self {
+            pace: Pace::new(&plan),
             plan,
             metrics,
             log,
@@ -120,7 +125,6 @@ impl<S: Source> Ingest<S> {
             read_back: VecDeque::new(),
             restored: bounded(64),
             paused: false,
-            cut_at: None,
             warned_at: None,
             until: None,
         }
@@ -129,7 +133,7 @@ impl<S: Source> Ingest<S> {
     /// From now on, the run ends when this is reached.
     pub fn run_until(&mut self, until: Until) {
         self.until = Some(until);
-        self.cut_at = None;
+        self.pace.hurry();
     }
 
     /// Whether every assigned partition has been read to its end, and nothing waits to be handed on.
@@ -165,11 +169,9 @@ impl<S: Source> Ingest<S> {
         self.lane.watch_state(now)?;
         self.backpressure(now)?;
         self.send_cuts();
-        let due = self.cut_at.is_none_or(|at| now.mono - at >= self.plan.epoch_ms);
-        if !due {
+        if !self.epoch_ends(now)? {
             return Ok(false);
         }
-        self.cut_at = Some(now.mono);
         self.end_epoch(now)?;
         self.lane.publish();
         if self.warned_at.is_none_or(|at| now.mono - at >= WARN_MS) {
@@ -254,6 +256,26 @@ impl<S: Source> Ingest<S> {
             self.lane.not_idle(now);
         }
         Ok(())
+    }
+
+    fn epoch_ends(&mut self, now: Now) -> Result<bool> {
+        let ends = match self.pace.due(now, self.lane.uncut_bytes()) {
+            Due::No => false,
+            Due::Yes => true,
+            Due::IfIdle => self.caught_up()? && self.all_committed(),
+        };
+        if ends {
+            self.pace.ended(now);
+        }
+        Ok(ends)
+    }
+
+    /// Whether every epoch that has ended is committed.
+    fn all_committed(&self) -> bool {
+        self.occupied().all(|(index, slot)| {
+            let committed = self.links.board.get(slot.assignment).map(|(epoch, _)| epoch);
+            self.lane.last_cut(index) <= committed
+        })
     }
 
     /// Ends the epochs that are due, and lets the clocks of idle partitions rise.

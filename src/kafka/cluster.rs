@@ -14,14 +14,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Plain;
-use super::error::{failed, text};
+use super::error::{failed, passing, text};
 use super::settings::Settings;
 use crate::config::Plan;
 use crate::error::{Error, Result};
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::time::Millis;
 
 pub(super) const REQUEST: Duration = Duration::from_secs(15);
+/// For how long a cluster that is about to be able to answer is asked again, and how soon.
+const PASSING: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(200);
 /// How long the versions of a broker that has answered may take to be told.
 const VERSIONS: Duration = Duration::from_secs(2);
 /// A look at the log lines: several come at once.
@@ -116,6 +119,21 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
+    /// Asks until the cluster can answer, within a bound.
+    pub(super) fn ask<T>(&self, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+        let until = Instant::now() + PASSING;
+        loop {
+            match ask() {
+                Err(error) if passing(&error) && Instant::now() < until => {
+                    let line = format!("the cluster cannot answer yet, asking again: {}", text(&error));
+                    self.log.seldom(Level::Info, "kafka", "asking", &line);
+                    std::thread::sleep(AGAIN);
+                }
+                answered => return answered,
+            }
+        }
+    }
+
     pub(super) fn embedded(&self) -> bool {
         self.plan.brokers == "embedded"
     }
@@ -155,7 +173,7 @@ impl<'a> Cluster<'a> {
 
     fn describe(&self, resource: ResourceSpecifier<'_>) -> Result<Option<Set>, KafkaError> {
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
-        let answer = block_on(self.admin.describe_configs(&[resource], &options))?;
+        let answer = self.ask(|| block_on(self.admin.describe_configs([&resource], &options)))?;
         let set = |resource: ConfigResource| {
             let entries = resource.entries.into_iter();
             entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()
@@ -186,16 +204,19 @@ impl<'a> Cluster<'a> {
         for partition in 0..count {
             asked.add_partition_offset(topic, partition, at).map_err(failed)?;
         }
-        let answer = self.asker.offsets_for_times(asked, REQUEST).map_err(failed)?;
-        let found = |partition| {
-            let Some(element) = answer.find_partition(topic, partition) else { return Ok(None) };
-            element.error()?;
-            Ok(match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            })
+        let ask = || {
+            let answer = self.asker.offsets_for_times(asked.clone(), REQUEST)?;
+            let found = |partition| {
+                let Some(element) = answer.find_partition(topic, partition) else { return Ok(None) };
+                element.error()?;
+                Ok(match element.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                })
+            };
+            (0..count).map(found).collect()
         };
-        (0..count).map(found).collect::<Result<_, KafkaError>>().map_err(failed)
+        self.ask(ask).map_err(failed)
     }
 
     /// The newest version of a request that the brokers we have spoken to take; none where they have not said.

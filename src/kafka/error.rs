@@ -28,6 +28,26 @@ pub(super) fn text(error: &KafkaError) -> String {
     }
 }
 
+/// Whether the cluster is about to be able to answer: a broker that starts, or partitions and groups that move.
+pub(super) fn passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let passing = [
+        Code::UnknownLeaderEpoch,
+        Code::FencedLeaderEpoch,
+        Code::LeaderNotAvailable,
+        Code::NotLeaderForPartition,
+        Code::PreferredLeaderNotAvailable,
+        Code::ReplicaNotAvailable,
+        Code::OffsetNotAvailable,
+        Code::CoordinatorLoadInProgress,
+        Code::CoordinatorNotAvailable,
+        Code::NotCoordinator,
+        Code::NetworkException,
+        Code::BrokerTransportFailure,
+    ];
+    error.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
+}
+
 /// What to grant where the broker says only that something is not granted.
 fn missing_right(code: RDKafkaErrorCode) -> Option<&'static str> {
     Some(match code {

@@ -100,7 +100,10 @@ pub fn reset(plan: &Plan, log: &Log, target: Target, moves: &[Move]) -> Result<(
         let source = plan.sources.iter().position(|source| source.topic == moved.topic)?;
         let partitions = cluster.partitions.get(&moved.topic).copied().unwrap_or(0);
         // Where there are no ids, a topic is told by its partitions alone.
-        let id = describe::topic(cluster.client(), &moved.topic, REQUEST).ok().and_then(|topic| topic.id);
+        let id = cluster
+            .ask(|| describe::topic(cluster.client(), &moved.topic, REQUEST))
+            .ok()
+            .and_then(|topic| topic.id);
         let fresh = Metadata { begun: Some(now), ..Metadata::of(plan, source, id, partitions) };
         let metadata = match target {
             Target::Earliest => Metadata { replay_from: moved.to, ..fresh },
@@ -131,7 +134,8 @@ fn open<'a>(plan: &'a Plan, log: &'a Log) -> Result<Cluster<'a>> {
 
 fn stopped(cluster: &Cluster<'_>) -> Result<()> {
     let group = &cluster.plan.group_id;
-    let described = describe::group(cluster.client(), group, REQUEST)
+    let described = cluster
+        .ask(|| describe::group(cluster.client(), group, REQUEST))
         .map_err(|error| failed(format_args!("group {group:?} could not be described"), &error))?;
     if described.members > 0 {
         return Err(Error::Kafka(format!(

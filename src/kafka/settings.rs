@@ -2,6 +2,7 @@
 //! hot path stand on. Values are shown only where they are known to be harmless.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -260,6 +261,13 @@ impl Settings {
         config.get("session.timeout.ms").and_then(|text| text.parse().ok()).unwrap_or(45_000)
     }
 
+    /// How often a member says that it is there.
+    pub(super) fn heartbeat_interval(&self) -> Duration {
+        let config = self.member(1);
+        let said = config.get("heartbeat.interval.ms").and_then(|text| text.parse().ok());
+        Duration::from_millis(said.unwrap_or(3_000))
+    }
+
     /// The largest record that the producer takes. What the sources hold, `largest`, must fit into the dead-letter
     /// topic; the topics have their own limits.
     pub(super) fn largest_message(&self, largest: i64) -> i64 {
@@ -282,6 +290,10 @@ impl Settings {
         let level =
             if self.user.contains_key("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info };
         config.set_log_level(level).set("bootstrap.servers", &self.brokers).set("client.id", "millstream");
+        // With the default of 10 s work goes on only some seconds after a broker has come back.
+        if !self.user.contains_key("reconnect.backoff.ms") {
+            config.set("reconnect.backoff.max.ms", "1000");
+        }
         for (key, value) in self.user.iter().filter(|(key, _)| applies(key)) {
             config.set(key, value);
         }

@@ -1,7 +1,7 @@
 //! Exactly once: results, late events, dead letters and offsets in one Kafka transaction, and what each way in which it
 //! can go wrong means: abort and try again, give the producer up, or end the run.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -17,6 +17,9 @@ use crate::fault::{self, Mutant, Point};
 use crate::log::Level;
 use crate::sink::Outcome;
 
+/// Between two looks whether a member can no longer go on.
+const FATAL: Duration = Duration::from_millis(20);
+
 impl KafkaSink {
     pub(super) fn exactly_once(
         &mut self,
@@ -31,15 +34,15 @@ impl KafkaSink {
         }
         fault::at(Point::BeforeProduce);
         if let Err(error) = self.producer.begin_transaction() {
-            return self.end(&error);
+            return self.end(&error, group);
         }
         for part in &transaction.parts {
             if let Some(error) = self.produce(part)? {
-                return self.abort(&text(&error));
+                return self.abort(&text(&error), group);
             }
         }
         if let Some(error) = self.drain()? {
-            return self.abort(&text(&error));
+            return self.abort(&text(&error), group);
         }
         if self.control.aborting() {
             return Ok(Outcome::Aborted);
@@ -49,13 +52,13 @@ impl KafkaSink {
         // Taken anew each time: it carries the generation that the broker compares.
         let metadata = group.group_metadata().filter(|_| is_member(group));
         let Some(metadata) = metadata.filter(|_| is_member(group)) else {
-            return self.abort("this member is joining its group");
+            return self.abort("this member is joining its group", group);
         };
         fault::at(Point::BeforeOffsets);
         if !fault::is(Mutant::SkipOffsets) {
             let sent = self.call(|| self.producer.send_offsets_to_transaction(&offsets, &metadata, CALL));
             if let Err(error) = sent {
-                return self.end(&error);
+                return self.end(&error, group);
             }
         }
         fault::at(Point::AfterOffsets);
@@ -65,7 +68,7 @@ impl KafkaSink {
                 fault::at(Point::AfterCommit);
                 Ok(Outcome::Committed)
             }
-            Err(error) => self.end(&error),
+            Err(error) => self.end(&error, group),
         }
     }
 
@@ -82,19 +85,19 @@ impl KafkaSink {
     }
 
     /// What an error of a transaction call means: abort and try again, a new producer, or the end of the run.
-    fn end(&mut self, error: &KafkaError) -> Result<Outcome> {
+    fn end(&mut self, error: &KafkaError, group: &BaseConsumer<Member>) -> Result<Outcome> {
         if let KafkaError::Transaction(inner) = error
             && inner.txn_requires_abort()
             && !inner.is_fatal()
         {
-            return self.abort(&text(error));
+            return self.abort(&text(error), group);
         }
-        self.lost(error)
+        self.lost(error, group)
     }
 
-    /// The producer can no longer be used. Under a name that others may take it has been fenced; under a random one
-    /// its transaction has timed out, or nobody can tell what became of it.
-    fn lost(&mut self, error: &KafkaError) -> Result<Outcome> {
+    /// The producer can no longer be used: its transaction has timed out, nobody can tell what became of it, or, under a
+    /// name that others may take, another has taken over. The broker says the same of all; the group tells the last.
+    fn lost(&mut self, error: &KafkaError, group: &BaseConsumer<Member>) -> Result<Outcome> {
         if self.control.aborting() || fault::is(Mutant::ReuseProducer) {
             return Ok(Outcome::Aborted);
         }
@@ -104,19 +107,35 @@ impl KafkaSink {
             RDKafkaErrorCode::InvalidProducerEpoch,
         ];
         let heeded = self.settings.is_static() && !fault::is(Mutant::IgnoreFencing);
-        if heeded && error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code)) {
+        let perhaps = error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code));
+        if heeded && perhaps && self.taken_over(group) {
             return Err(Error::Fenced(format!(
                 "another member has taken over the transactional id of this lane: {}. Nothing of this one is committed \
                  any more",
                 text(error)
             )));
         }
+        if self.control.aborting() {
+            return Ok(Outcome::Aborted);
+        }
         self.log.warning("sink", format!("the producer is given up and a new one made: {}", text(error)));
         self.replace()
     }
 
+    /// Whether another member runs under this one's name: its next heartbeat is answered with that.
+    fn taken_over(&self, group: &BaseConsumer<Member>) -> bool {
+        let until = Instant::now() + 2 * self.settings.heartbeat_interval();
+        while Instant::now() < until && !self.control.aborting() {
+            if group.client().fatal_error().is_some() {
+                return true;
+            }
+            std::thread::sleep(FATAL);
+        }
+        false
+    }
+
     /// Aborts the transaction, delivery reports served first.
-    fn abort(&mut self, why: &str) -> Result<Outcome> {
+    fn abort(&mut self, why: &str, group: &BaseConsumer<Member>) -> Result<Outcome> {
         let text = format!("transaction aborted, to be tried again: {why}");
         self.log.seldom(Level::Info, "sink", "aborted", &text);
         let until = Instant::now() + CALL;
@@ -129,7 +148,7 @@ impl KafkaSink {
                 self.producer.context().take();
                 Ok(Outcome::Aborted)
             }
-            Err(error) => self.lost(&error),
+            Err(error) => self.lost(&error, group),
         }
     }
 }

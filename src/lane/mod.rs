@@ -283,6 +283,11 @@ impl Lane {
         partition.output(output, &self.metrics);
     }
 
+    /// In-flight bytes of the epochs that have not ended.
+    pub fn uncut_bytes(&self) -> usize {
+        self.partitions.iter().flatten().map(Partition::uncut_bytes).sum()
+    }
+
     /// The highest clock of all partitions.
     pub fn latest_clock(&self) -> Millis {
         self.partitions

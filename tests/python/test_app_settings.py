@@ -20,6 +20,10 @@ def test_everything_but_the_name_has_a_default() -> None:
     assert (said.drain_timeout_ms, said.max_inflight_bytes) == (20_000, 256 << 20)
 
 
+def test_an_epoch_may_find_its_own_length() -> None:
+    assert settings(epoch="auto").epoch_ms is None
+
+
 def test_arguments_after_the_name_are_keyword_only() -> None:
     with pytest.raises(TypeError):
         App("activity", "localhost:9092")  # type: ignore[call-arg]
@@ -45,7 +49,7 @@ def test_the_embedded_broker_is_at_least_once_and_refuses_to_claim_more() -> Non
         ({"lanes": True}, r"lanes=True: is a bool"),
         ({"lanes": "2"}, r"lanes='2': is a str"),
         ({"epoch": 100}, r"epoch=100: is a bare number.*\"100s\" or \"100ms\""),
-        ({"epoch": "auto"}, r"epoch='auto': is not a duration"),
+        ({"epoch": "often"}, r"epoch='often': is not a duration"),
         ({"epoch": timedelta(0)}, r"epoch=.*longer than zero"),
         ({"start": "beginning"}, r"start='beginning'.*\"earliest\" or \"latest\""),
         ({"create_topics": "no"}, r"create_topics='no': is a str, not a bool; write True or False"),

@@ -21,16 +21,6 @@ from .tally import Takeover
 from .watch import Watch
 
 TICK = 0.05
-# A transaction may run into its time-out, which a member with a name takes for another of that name.
-EXPIRING = {
-    "late_commit",
-    "hold",
-    "broker_kill",
-    "broker_stop",
-    "refuse_replicas",
-    "swallow_commit",
-    "swallow_offsets",
-}
 LATER = {"crash", "panic", "storm", "late_commit"}  # these count when they come to act
 PATIENCE = 30.0  # a fault whose target is not free for that long is left out
 EXCUSED = 30.0  # seconds after a fault in which an error may still be its effect
@@ -82,8 +72,6 @@ class Striker:
             else:
                 if fault.kind not in LATER:
                     self.note(fault.kind)
-                if fault.kind in EXPIRING and self.fleet.shape.static:
-                    self.excuse("FencedError")
         while self._due or self.away:
             self.wait(TICK)
 

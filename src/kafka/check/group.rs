@@ -25,7 +25,8 @@ pub(super) fn check(cluster: &Cluster<'_>, source: usize, bounds: &[(i64, i64)],
     let name: Arc<str> = Arc::from(topic);
     let partitions = committed.len() as i32;
     // Where there are no ids, a topic is told by its partitions alone.
-    let topic_id = describe::topic(cluster.client(), topic, REQUEST).ok().and_then(|topic| topic.id);
+    let topic_id =
+        cluster.ask(|| describe::topic(cluster.client(), topic, REQUEST)).ok().and_then(|topic| topic.id);
     let fresh = committed.iter().all(Option::is_none);
     let mut lag = 0;
     for (partition, (committed, bounds)) in (0..).zip(committed.into_iter().zip(bounds)) {

@@ -243,7 +243,7 @@ fn rights(cluster: &Cluster<'_>, findings: &mut Findings) {
     names.dedup();
     let before = findings.failed();
     // Brokers before Apache Kafka 2.3 do not tell; then the first record does.
-    let described = describe::topics(cluster.client(), &names, REQUEST).unwrap_or_default();
+    let described = cluster.ask(|| describe::topics(cluster.client(), &names, REQUEST)).unwrap_or_default();
     for (topic, right, name) in needed {
         if let Some(Ok(found)) = described.get(topic)
             && found.rights.lack(right)
@@ -253,7 +253,7 @@ fn rights(cluster: &Cluster<'_>, findings: &mut Findings) {
         }
     }
     let group = &plan.group_id;
-    let refused = match describe::group(cluster.client(), group, REQUEST) {
+    let refused = match cluster.ask(|| describe::group(cluster.client(), group, REQUEST)) {
         Ok(described) => described.rights.lack(Right::Read),
         Err(KafkaError::AdminOp(RDKafkaErrorCode::GroupAuthorizationFailed)) => true,
         Err(error) => {

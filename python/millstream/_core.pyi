@@ -47,6 +47,9 @@ class ModelHooks(Protocol):
     def open(self) -> list[Callable[[WindowBatch], Any]]:
         """Load the model; return what each worker calls."""
 
+    def cancel(self) -> None:
+        """Give up the calls that are awaited; nothing that they would return counts any more."""
+
     def close(self) -> None:
         """Let go of the model, after all workers have ended; also where `open()` raised."""
 

@@ -71,6 +71,14 @@ impl Engine {
         outcome
     }
 
+    /// Gives up the calls that can be given up.
+    fn cancel(&self, py: Python<'_>) {
+        for hooks in &self.hooks {
+            // What a call cannot be told, it is not waited for either.
+            let _ = hooks.call_method0(py, "cancel");
+        }
+    }
+
     /// Runs `body` with the models loaded.
     fn with_models<T>(
         &self,
@@ -149,6 +157,9 @@ impl Engine {
             if control.aborting() {
                 break;
             }
+        }
+        if control.aborting() {
+            self.cancel(py);
         }
         let ended = py.detach(|| running.join());
         let said = log::hand_over(py, housekeeping.log);

@@ -6,6 +6,7 @@ from typing import Literal
 import click
 from rich.console import Console
 
+from millstream import _params
 from millstream.cli._errors import one_line_errors
 from millstream.cli._screen import Screen
 from millstream.cli._target import load_app
@@ -19,7 +20,14 @@ _SIGINT_CODE = 130
 @click.option("--until", type=click.Choice(["end"]), help="Stop at the ends that the sources have now.")
 @click.option("--drain", is_flag=True, help="Also emit the windows still open there; needs --until end.")
 @click.option("--adopt", is_flag=True, help="Take a changed app on where its group stands.")
-def run(target: str, until: Literal["end"] | None, drain: bool, adopt: bool) -> None:
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Given to load(self, params), as JSON or text; may be repeated.",
+)
+def run(target: str, until: Literal["end"] | None, drain: bool, adopt: bool, params: tuple[str, ...]) -> None:
     """Run an App, such as activity:app for `app` in activity.py.
 
     Ctrl-C lets running model calls finish, commits and returns; a second one gives up at once.
@@ -31,7 +39,7 @@ def run(target: str, until: Literal["end"] | None, drain: bool, adopt: bool) -> 
         screen.banner(app._plan())
         ran = True
         try:
-            app._run(until, drain=drain, adopt=adopt, tick=screen.tick)
+            app._run(until, drain=drain, adopt=adopt, params=_params.parse(params), tick=screen.tick)
         except ConfigError:
             ran = False
             raise

@@ -1,0 +1,81 @@
+"""The event loop of a worker: what an async model returns is awaited to its end on the thread that called."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+_LEFT_OVER_S = 5.0
+
+
+def is_async(function: object) -> bool:
+    """Return whether a call of `function` has to be awaited."""
+    return inspect.iscoroutinefunction(function) or (
+        not inspect.isroutine(function)
+        and not isinstance(function, type)
+        and inspect.iscoroutinefunction(type(function).__call__)
+    )
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What would leave the loop itself if it left a task: a loop cannot be gone on with then."""
+
+    by: BaseException
+
+
+async def _held(awaited: Awaitable[Any]) -> Any:
+    try:
+        return await awaited
+    except (SystemExit, KeyboardInterrupt) as error:
+        return _Left(error)
+
+
+class WorkerLoop:
+    """One event loop, run by one thread at a time, and only as long as there is something to await."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call `function`, await what it returns where that is to be awaited, and return what comes of it."""
+        result = function(*arguments)
+        if not inspect.isawaitable(result):
+            return result
+        self._task = self._loop.create_task(_held(result))
+        if self._cancelled:
+            self._task.cancel()
+        try:
+            outcome = self._loop.run_until_complete(self._task)
+        finally:
+            self._task = None
+        if isinstance(outcome, _Left):
+            raise outcome.by
+        return outcome
+
+    def cancel(self) -> None:
+        """Cancel the call that is awaited, and those to come; from any thread."""
+        self._cancelled = True
+        # A loop that is closed awaits nothing.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._cancel_task)
+
+    def close(self) -> None:
+        """Cancel what a model has left running and close the loop, unless a call still holds it."""
+        if self._loop.is_running() or self._loop.is_closed():
+            return
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left, timeout=_LEFT_OVER_S))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()

@@ -9,9 +9,10 @@ from millstream import _params, _windowed
 from millstream._adapted import Adapted
 from millstream._contain import contained
 from millstream._core import WindowBatch
-from millstream._loading import LoadTimeoutError, load
+from millstream._loading import load
 from millstream._loops import WorkerLoop, is_async
 from millstream._model import ModelSpec
+from millstream.errors import ModelError
 
 _WARMUP_WINDOWS = 8
 _WARMUP_EVENTS = 32
@@ -74,19 +75,27 @@ class ModelHooks:
         with contained(spec.name, "__init__"):
             instance: Any = target.make(spec) if isinstance(target, Adapted) else target()
         if hasattr(instance, "load"):
-            self._timed("load", loop, partial(instance.load, **_params.for_load(spec, self._params)))
+            body = partial(instance.load, **_params.for_load(spec, self._params))
+            if not self._in_time("load", loop, body):
+                raise self._too_late("load")
         self._loaded.append((instance, loop))
         if hasattr(instance, "warmup"):
-            try:
-                self._timed("warmup", loop, partial(instance.warmup, self._made_up()))
-            except LoadTimeoutError:
-                # It is still being worked on.
+            body = partial(instance.warmup, self._made_up())
+            if not self._in_time("warmup", loop, body):
+                # It is still at work, and is not to be closed under its own hands.
                 self._loaded.pop()
-                raise
+                raise self._too_late("warmup")
 
-    def _timed(self, call: str, loop: WorkerLoop | None, body: Callable[[], object]) -> None:
+    def _in_time(self, call: str, loop: WorkerLoop | None, body: Callable[[], object]) -> bool:
         run = partial(self._run, call, loop, body)
-        load(self._spec.name, call, run, self._spec.load_timeout_ms)
+        return load(self._spec.name, call, run, self._spec.load_timeout_ms)
+
+    def _too_late(self, call: str) -> ModelError:
+        return ModelError(
+            f"{call} of model {self._spec.name!r} has not returned within "
+            f"load_timeout={self._spec.load_timeout_ms}ms; nothing was consumed. Find out what it "
+            "waits for, or give it more time"
+        )
 
     def _run(self, call: str, loop: WorkerLoop | None, body: Callable[[], object]) -> None:
         with contained(self._spec.name, call):

@@ -5,18 +5,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from millstream.errors import ModelError
-
 _TELL_S = 30.0
 
 _log = logging.getLogger("millstream.model")
 
 
-class LoadTimeoutError(ModelError):
-    """A call was left behind: what it works on is not to be touched any more."""
-
-
-def load(model: str, call: str, body: Callable[[], None], timeout_ms: int | None) -> None:
+def load(model: str, call: str, body: Callable[[], None], timeout_ms: int | None) -> bool:
     """Run a call that loads a model; every 30 s a warning says that it still does.
 
     Without a time-out it runs on this thread, as libraries expect that want to be set up on the main one.
@@ -28,8 +22,10 @@ def load(model: str, call: str, body: Callable[[], None], timeout_ms: int | None
         body: The call.
         timeout_ms: How long it may take; None is as long as it likes.
 
+    Returns:
+        Whether it has returned in time. If not, what it works on is not to be touched any more.
+
     Raises:
-        LoadTimeoutError: It has not returned in time.
         BaseException: What the call raised, as it is.
     """
     if timeout_ms is None:
@@ -43,7 +39,7 @@ def load(model: str, call: str, body: Callable[[], None], timeout_ms: int | None
         finally:
             done.set()
             watch.join()
-        return
+        return True
     raised: list[BaseException] = []
     done = threading.Event()
 
@@ -57,12 +53,10 @@ def load(model: str, call: str, body: Callable[[], None], timeout_ms: int | None
 
     threading.Thread(target=run, name=f"millstream-load-{model}", daemon=True).start()
     if not _tell(model, call, done, timeout_ms / 1000):
-        raise LoadTimeoutError(
-            f"{call} of model {model!r} has not returned within load_timeout={timeout_ms}ms; nothing was "
-            "consumed. Find out what it waits for, or give it more time"
-        )
+        return False
     if raised:
         raise raised[0]
+    return True
 
 
 def _tell(model: str, call: str, done: threading.Event, limit_s: float = float("inf")) -> bool:

@@ -66,8 +66,9 @@ class OnnxModel:
 
     def predict(self, batch: WindowBatch) -> Any:
         """Return the outputs of the model by field."""
-        array = np.asarray(self._features(batch), dtype=self._dtype)
-        self._check(array, len(batch))
+        given = self._features(batch)
+        array = np.asarray(given, dtype=self._dtype)
+        self._check(given, array, len(batch))
         columns = self._run(array)
         if self._names is None:
             return columns[0]
@@ -86,9 +87,9 @@ class OnnxModel:
                 column.append(said[: len(part)])
         return [_rows(_joined(column)) for column in columns]
 
-    def _check(self, array: NDArray[Any], windows: int) -> None:
+    def _check(self, given: Any, array: NDArray[Any], windows: int) -> None:
         wanted = f"an array of shape {self._wanted(windows)}"
-        checked_rows(self._declared, array, array.shape, windows, wanted)
+        checked_rows(self._declared, given, array.shape, windows, wanted)
         fits = len(array.shape) == len(self._shape) and all(
             place is None or place == size
             for place, size in zip(self._shape[1:], array.shape[1:], strict=True)

@@ -1,4 +1,4 @@
-"""Async models: awaited to their end on a loop of their worker; one interrupt or failure leaves none behind."""
+"""Async models: awaited to their end on a loop of their worker, with nothing left behind."""
 
 import asyncio
 import contextvars

@@ -23,7 +23,7 @@ class Needs:
 
 
 class Takes(Needs):
-    def load(self, path: str = "x", params: dict[str, Any] | None = None) -> None:
+    def load(self, path: str = "x", params: dict[str, Any] | None = None) -> None:  # type: ignore[override]
         self.params = {"path": path, "params": params}
 
 

@@ -1,4 +1,4 @@
-"""`batch=False`: a call per window, its value, and a failure that names the window and takes no other along."""
+"""`batch=False`: a call per window, its value, and failures that name it and take no other along."""
 
 import asyncio
 import re

@@ -59,6 +59,7 @@ class Activity:
 
     def load(self) -> None:
         """Get ready, once in the process."""
+        torch.set_num_threads(1)  # small windows gain nothing from more, and workers are threads themselves
         self.network, self.names = train()
 
     def predict(self, batch: WindowBatch) -> dict[str, object]:

@@ -59,7 +59,7 @@ class ModelHooks:
                 stack.callback(self._loops.pop().close)
             while self._loaded:
                 instance, loop = self._loaded.pop()
-                if hasattr(instance, "close"):
+                if hasattr(instance, "close") and (loop is None or loop.settle()):
                     stack.callback(self._run, "close", loop, instance.close)
 
     def _predicts(self) -> list[Callable[..., Any]]:

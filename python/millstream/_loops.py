@@ -2,9 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 _LEFT_OVER_S = 5.0
@@ -19,26 +18,12 @@ def is_async(function: object) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class _Left:
-    """What would leave the loop itself if it left a task: a loop cannot be gone on with then."""
-
-    by: BaseException
-
-
-async def _held(awaited: Awaitable[Any]) -> Any:
-    try:
-        return await awaited
-    except (SystemExit, KeyboardInterrupt) as error:
-        return _Left(error)
-
-
 class WorkerLoop:
     """One event loop, run by one thread at a time, and only as long as there is something to await."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Future[Any] | None = None
         self._cancelled = False
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -46,23 +31,25 @@ class WorkerLoop:
         result = function(*arguments)
         if not inspect.isawaitable(result):
             return result
-        self._task = self._loop.create_task(_held(result))
+        self._task = asyncio.ensure_future(result, loop=self._loop)
         if self._cancelled:
             self._task.cancel()
         try:
-            outcome = self._loop.run_until_complete(self._task)
+            return self._loop.run_until_complete(self._task)
         finally:
             self._task = None
-        if isinstance(outcome, _Left):
-            raise outcome.by
-        return outcome
 
     def cancel(self) -> None:
-        """Cancel the call that is awaited, and those to come; from any thread."""
+        """Cancel the call that is awaited, and those to come until `settle`; from any thread."""
         self._cancelled = True
         # A loop that is closed awaits nothing.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._cancel_task)
+
+    def settle(self) -> bool:
+        """Take calls again after `cancel`; False where one still holds the loop, which is out of reach then."""
+        self._cancelled = False
+        return not self._loop.is_running()
 
     def close(self) -> None:
         """Cancel what a model has left running and close the loop, unless a call still holds it."""
@@ -77,5 +64,5 @@ class WorkerLoop:
         self._loop.close()
 
     def _cancel_task(self) -> None:
-        if self._task is not None:
+        if self._cancelled and self._task is not None:
             self._task.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import threading
 from typing import Any
 
@@ -98,7 +99,9 @@ def test_one_instance_on_several_loops_is_refused() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-def test_what_an_async_model_raises_is_its_failure(error: type[BaseException]) -> None:
+def test_what_an_async_model_raises_is_its_failure(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     async def predict(batch: WindowBatch) -> Any:
         await asyncio.sleep(0)
         if 10_000 in batch.starts:
@@ -111,6 +114,9 @@ def test_what_an_async_model_raises_is_its_failure(error: type[BaseException]) -
     thread.start()
     thread.join()
     assert (len(out[0]["results"]), len(out[0]["app.dead-letter"])) == (2, 1)
+    # Nor does its task end unheard.
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_tasks_that_a_model_leaves_behind_are_cancelled_at_the_end() -> None:

@@ -182,12 +182,17 @@ app = App("app", brokers="embedded", drain_timeout="200ms")
 readings = Topic("readings", timestamp="ts", timestamp_unit="ms", fields=["v"])
 
 @app.model(source=readings, window=TumblingWindow("10s", grace="0s"), sink="results")
-async def model(batch):
-    try:
-        os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.sleep(3600)
-    finally:
-        print("cancelled", flush=True)
+class Model:
+    async def predict(self, batch):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(3600)
+        finally:
+            print("cancelled", flush=True)
+
+    async def close(self):
+        await asyncio.sleep(0)
+        print("closed", flush=True)
 
 app.run()
 print("returned", flush=True)
@@ -196,5 +201,5 @@ print("returned", flush=True)
 
 def test_an_abort_cancels_what_an_async_model_awaits() -> None:
     done = subprocess.run([sys.executable, "-c", CANCELLED], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["cancelled", "returned"], done.stderr
+    assert done.stdout.splitlines() == ["cancelled", "closed", "returned"], done.stderr
     assert "left behind" not in done.stderr

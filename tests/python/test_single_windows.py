@@ -118,7 +118,10 @@ def test_async_windows_of_a_batch_are_awaited_side_by_side_within_bounds() -> No
 
 
 def test_an_async_window_that_fails_takes_no_other_along() -> None:
+    calls: list[str] = []
+
     async def predict(window: Window) -> int:
+        calls.append(str(window.key))
         await asyncio.sleep(0)
         if window.key in ("k03", "k10"):
             raise ValueError("cannot bear it")
@@ -126,6 +129,8 @@ def test_an_async_window_that_fails_takes_no_other_along() -> None:
 
     out = app_of(predict).test(FED)
     assert (len(out["results"]), [record.key for record in out["app.dead-letter"]]) == (14, [b"k03", b"k10"])
+    # The first one is known at once; those after it are called again.
+    assert (calls.count("k03"), calls.count("k10"), len(calls)) == (1, 2, 16 + 3 + 12 + 6 + 5)
     (detail, _) = (headers(record)["detail"] for record in out["app.dead-letter"])
     assert detail == "ValueError: cannot bear it in the window 'k03' [0, 10000)"
 

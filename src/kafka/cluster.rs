@@ -18,7 +18,7 @@ use super::error::{failed, text};
 use super::settings::Settings;
 use crate::config::Plan;
 use crate::error::{Error, Result};
-use crate::log::Log;
+use crate::log::{Log, Scrub};
 use crate::time::Millis;
 
 pub(super) const REQUEST: Duration = Duration::from_secs(15);
@@ -79,7 +79,8 @@ impl<'a> Cluster<'a> {
     /// Connects, and looks at what there is.
     pub(super) fn connect(plan: &'a Plan, log: &'a Log) -> Result<Self> {
         let settings = Settings::new(plan, 0);
-        let made = |error| failed("a Kafka client could not be made", &error);
+        log.belongs_to(plan);
+        let made = |error| Scrub::of(plan).error(failed("a Kafka client could not be made", &error));
         let mut asker = settings.asker();
         // The versions of requests are all that this adds to the log, and `Versions` takes them out again.
         asker.set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);

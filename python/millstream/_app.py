@@ -172,9 +172,9 @@ class App:
             A decorator that gives back what it decorates, unchanged.
 
         Raises:
-            ConfigError: An argument is of a wrong type or value, or the name is taken. A function or class that
-                is defined again, as by running a cell again, takes the place of its earlier definition, but
-                not while the app runs.
+            ConfigError: An argument is of a wrong type or value, or the name is taken. A function or class
+                that is defined again, as by running a cell again, takes the place of its earlier definition,
+                but not while the app runs.
         """
 
         def register(model: M) -> M:
@@ -232,9 +232,9 @@ class App:
     def start(self, *, adopt: bool = False) -> None:
         """Run until `stop()` on a thread of its own, and return at once: for notebooks and larger programs.
 
-        Models are loaded there too. An error that ends the run is logged at once (`millstream.run`) and raised
-        by `stop()`. Signals are left alone, and a program that ends stops its apps first. `with app:` starts
-        it, and stops it at the end of the block.
+        Models are loaded there too. An error that ends the run is logged at once (`millstream.run`) and
+        raised by `stop()`. Signals are left alone, and a program that ends stops its apps first. `with app:`
+        starts it, and stops it at the end of the block.
 
         Args:
             adopt: See `run`.

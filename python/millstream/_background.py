@@ -1,4 +1,4 @@
-"""One run of an app on a thread of its own: started without waiting, stopped in order, its error kept for the stop."""
+"""One run of an app on a thread of its own: started without waiting, stopped in order, its error kept."""
 
 import atexit
 import logging
@@ -10,7 +10,7 @@ from millstream._core import Engine
 from millstream.errors import MillstreamError
 
 _log = logging.getLogger("millstream.run")
-# How long the thread may take to end once the run is given up: threads that a model holds are left behind by then.
+# How long the thread may take to end once the run is given up: by then what a model holds is left behind.
 _GIVEN_UP_S = 5.0
 
 
@@ -66,7 +66,7 @@ class Background:
             self._thread.join(_GIVEN_UP_S)
         if self._thread.is_alive():
             raise MillstreamError(
-                f"App({self._app!r}) has not stopped: its model is in a call, or in load(), that does not return"
+                f"App({self._app!r}) has not stopped: a model is in a call or load() that does not return"
             )
         atexit.unregister(self._at_exit)
         error, self._error = self._error, None

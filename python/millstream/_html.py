@@ -1,4 +1,4 @@
-"""What a notebook shows of an App, a window definition, a batch and a window. All that users wrote is escaped."""
+"""What a notebook shows of an App, windows and batches. All that users wrote is escaped."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -32,7 +32,9 @@ def of_app(settings: "Settings", models: Sequence["ModelSpec"], *, running: bool
     ]
     table = _table((), ([f"<b>{escape(name)}</b>", escape(value)] for name, value in facts))
     if not models:
-        return _box(f"App {escape(settings.name)}", table + "<p>no model yet: decorate one with @app.model</p>")
+        return _box(
+            f"App {escape(settings.name)}", table + "<p>no model yet: decorate one with @app.model</p>"
+        )
     rows = (
         [escape(model.name), escape(model.source.name), escape(_spelled(model.window)), escape(model.sink)]
         for model in models
@@ -63,7 +65,9 @@ def of_batch(batch: WindowBatch) -> str:
     for index in range(min(len(batch), _MOST_WINDOWS)):
         window = batch[index]
         chart = _chart(window, width=260, height=36)
-        rows.append([escape(str(window.key)), _time(window.start), _time(window.end), str(len(window)), chart])
+        rows.append(
+            [escape(str(window.key)), _time(window.start), _time(window.end), str(len(window)), chart]
+        )
     more = f"<p>and {len(batch) - len(rows)} more</p>" if len(batch) > len(rows) else ""
     events = int(batch.row_splits[-1])
     title = f"WindowBatch of {len(batch)} windows, {events} events"
@@ -73,7 +77,9 @@ def of_batch(batch: WindowBatch) -> str:
 
 def of_window(window: Window) -> str:
     """Return one window with a chart."""
-    title = f"Window {escape(str(window.key))} [{_time(window.start)}, {_time(window.end)}), {len(window)} events"
+    title = (
+        f"Window {escape(str(window.key))} [{_time(window.start)}, {_time(window.end)}), {len(window)} events"
+    )
     context = "".join(f" {escape(name)}={escape(str(value))}" for name, value in window.context.items())
     return _box(title, f"{_chart(window, width=420, height=90)}<br/>{_legend(window.names)}{context}")
 

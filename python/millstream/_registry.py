@@ -1,4 +1,4 @@
-"""The models of an app by name: the cell of a notebook may be run again, two models under one name are a mistake."""
+"""The models of an app by name: one may be defined again, as in notebooks; two of one name are a mistake."""
 
 import logging
 from collections.abc import Callable, MutableSequence
@@ -27,7 +27,9 @@ def add(models: MutableSequence[ModelSpec], spec: ModelSpec, app: str, *, runnin
             raise _check.refusal("@app.model name", spec.name, problem, "give one of them another name=")
         if running:
             problem = f"is a model of App({app!r}), which is running"
-            raise _check.refusal("@app.model name", spec.name, problem, "call app.stop() before defining it again")
+            raise _check.refusal(
+                "@app.model name", spec.name, problem, "call app.stop() before defining it again"
+            )
         models[place] = spec
         _log.info("model %s is defined again: the latest definition counts", spec.name, extra={"app": app})
         return
@@ -36,6 +38,7 @@ def add(models: MutableSequence[ModelSpec], spec: ModelSpec, app: str, *, runnin
 
 def _redefined(before: Callable[..., Any], now: Callable[..., Any]) -> bool:
     path, again = (
-        (getattr(target, "__module__", None), getattr(target, "__qualname__", None)) for target in (before, now)
+        (getattr(target, "__module__", None), getattr(target, "__qualname__", None))
+        for target in (before, now)
     )
     return None not in again and "<lambda>" not in str(again[1]) and path == again

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: no script, no style sheet, no request; text in the colour of the page, so dark mode is fine."""
+"""Charts as inline SVG: no script, no style sheet, no request; colours for light and dark pages."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A broker inside this process, and the smallest of clients, to try Millstream out with: for notebooks and tests.
+"""A broker inside this process, and the smallest of clients: for notebooks, demos and tests.
 
 It is librdkafka's mock cluster on the loopback interface: it keeps everything in memory and has no
 transactions. An app reaches it by `App(..., brokers="embedded")`.

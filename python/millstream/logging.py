@@ -24,10 +24,10 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 class JsonFormatter(logging.Formatter):
     """A record as one line of JSON.
 
-    `time` (RFC 3339, UTC, ms), `level`, `logger`, `message`; then what the record was given as `extra`. Records
-    of Millstream have `app` and, as far as they are about them, `model`, `topic`, `partition`, `offset`, `key`
-    and `window`, which is `[start, end]` in epoch ms. With an exception `exception` holds its traceback.
-    Anything that JSON has no form for is written as its `str`.
+    `time` (RFC 3339, UTC, ms), `level`, `logger`, `message`; then what the record was given as `extra`.
+    Records of Millstream have `app` and, as far as they are about them, `model`, `topic`, `partition`,
+    `offset`, `key` and `window`, which is `[start, end]` in epoch ms. With an exception `exception` holds its
+    traceback. Anything that JSON has no form for is written as its `str`.
     """
 
     def format(self, record: logging.LogRecord) -> str:

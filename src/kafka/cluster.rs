@@ -100,16 +100,19 @@ impl<'a> Cluster<'a> {
 
     /// The brokers, and the partition counts of all topics there are.
     pub(super) fn look(&mut self) -> Result<()> {
-        let metadata = self.asker.fetch_metadata(None, REQUEST).map_err(|error| {
-            Error::Kafka(format!(
-                "no broker could be reached at {:?} within {} s ({}): check brokers=, and security.protocol, sasl.* and \
+        let asked = self.asker.fetch_metadata(None, REQUEST);
+        // Only now does librdkafka say what it met with meanwhile.
+        self.serve();
+        let metadata = asked.map_err(|error| {
+            let why = self.asker.context().plain.last().unwrap_or_else(|| text(&error));
+            let unreachable = Error::Kafka(format!(
+                "no broker could be reached at {:?} within {} s ({why}): check brokers=, and security.protocol, sasl.* and \
                  ssl.* in kafka=",
                 self.settings.brokers(),
                 REQUEST.as_secs(),
-                text(&error)
-            ))
+            ));
+            Scrub::of(self.plan).error(unreachable)
         })?;
-        self.serve();
         for topic in metadata.topics() {
             self.partitions.insert(topic.name().to_owned(), topic.partitions().len() as i32);
         }

@@ -158,9 +158,8 @@ impl Engine {
             }
         }
         let ended = py.detach(|| running.join());
-        let said = log::hand_over(py, housekeeping.log);
         interrupted?;
-        ended.map_err(|error| self.to_py(py, error)).and(said)
+        ended.map_err(|error| self.to_py(py, error))
     }
 }
 
@@ -206,7 +205,8 @@ impl Engine {
         };
         let outcome = self.run_on_kafka(py, shared, &housekeeping, &says);
         self.current().0 = Control::default();
-        outcome
+        let said = log::hand_over(py, &reader);
+        outcome.and(said)
     }
 
     fn stop(&self) {

@@ -1,4 +1,4 @@
-"""`app.start()`, `app.stop()` and `with app:`: never blocking, never losing an error, never leaving a thread behind."""
+"""`app.start()`, `app.stop()`, `with app:`: they do not block, lose no error and leave no thread behind."""
 
 import json
 import logging
@@ -271,7 +271,8 @@ class Model:
         called.set()
         return batch.lengths
     def close(self):
-        print("closed", [t.name for t in threading.enumerate() if t.name.startswith("millstream-run")], flush=True)
+        names = [thread.name for thread in threading.enumerate()]
+        print("closed", [name for name in names if name.startswith("millstream-run")], flush=True)
 
 app.model(
     source=Topic("readings", timestamp="ts", timestamp_unit="ms", fields=["v"]),

@@ -131,15 +131,15 @@ class LiveScreen(Screen):
     def _headline(self, metrics: Metrics, before: Metrics, elapsed: float) -> Text:
         parts = [
             f"{self._clock() - self._began:,.0f} s",
-            f"{_rate(metrics['consumed'] - before['consumed'], elapsed)} events/s",
-            f"{_rate(metrics['windows'] - before['windows'], elapsed)} windows/s",
+            f"{metrics['consumed']:,} events ({_rate(metrics['consumed'] - before['consumed'], elapsed)}/s)",
+            f"{metrics['windows']:,} windows ({_rate(metrics['windows'] - before['windows'], elapsed)}/s)",
             f"late {metrics['late_pairs']:,}",
             f"dead letters {metrics['dead_letters']:,}",
             f"in flight {_bytes(metrics['inflight_bytes'])}",
             f"commit p99 {_seconds(metrics['commit_seconds_p99'])}",
         ]
         line = Text("  ".join(parts), style="bold")
-        return line.append("  paused: models are behind", "yellow") if metrics["paused"] else line
+        return line.append("\npaused: models are behind", "yellow") if metrics["paused"] else line
 
     def _models(self, metrics: Metrics, before: Metrics, elapsed: float) -> Table:
         figures = ("events/s", "windows/s", "late", "dead", "open", "batch", "p50", "p99", "busy")

@@ -4,13 +4,16 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, TypeVar, Unpack
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack
 
-from millstream import _check, _core, _model, _params, _plan, _settings, _testing
+from millstream import _check, _core, _html, _model, _params, _plan, _registry, _settings, _testing
 from millstream._adapted import Features, Method, adapt
+from millstream._background import Background
 from millstream._core import Engine
-from millstream._durations import Duration
+from millstream._durations import Duration, duration_ms
 from millstream._hooks import ModelHooks
 from millstream._options import ModelOptions
 from millstream._records import Advance, Record
@@ -98,6 +101,7 @@ class App:
         self._models: list[_model.ModelSpec] = []
         self._engine: Engine | None = None
         self._busy = threading.Lock()
+        self._background: Background | None = None
 
     def __repr__(self) -> str:
         said = self._settings
@@ -180,7 +184,9 @@ class App:
             A decorator that gives back what it decorates, unchanged.
 
         Raises:
-            ConfigError: An argument is of a wrong type or value, or the name is taken.
+            ConfigError: An argument is of a wrong type or value, or the name is taken. A function or class
+                that is defined again, as by running a cell again, takes the place of its earlier definition,
+                but not while the app runs.
         """
 
         def register(model: M) -> M:
@@ -206,10 +212,7 @@ class App:
                 name=name,
                 version=version,
             )
-            if any(spec.name == other.name for other in self._models):
-                problem = f"is taken by another model of App({self._settings.name!r})"
-                raise _check.refusal("@app.model name", spec.name, problem, "give one of them another name=")
-            self._models.append(spec)
+            _registry.add(self._models, spec, self._settings.name, running=self._busy.locked())
             return model
 
         return register
@@ -286,6 +289,62 @@ class App:
             Exception: What a model raised, as it is.
         """
         self._run(until, drain=drain, adopt=adopt, params=params)
+
+    def start(self, *, adopt: bool = False, params: Mapping[str, Any] | None = None) -> None:
+        """Run until `stop()` on a thread of its own, and return at once: for notebooks and larger programs.
+
+        Models are loaded there too. An error that ends the run is logged at once (`millstream.run`) and
+        raised by `stop()`. Signals are left alone, and a program that ends stops its apps first. `with app:`
+        starts it, and stops it at the end of the block.
+
+        Args:
+            adopt: See `run`.
+            params: As of `run`.
+
+        Raises:
+            ConfigError: A setting is wrong, as far as can be said without the cluster.
+            MillstreamError: This app is already running.
+        """
+        _check.flag("App.start() adopt", adopt)
+        with ExitStack() as stack:
+            engine = stack.enter_context(self._running(_params.check(params, self._models)))
+            run = partial(engine.run, until_end=False, drain=False, adopt=adopt, tick=None)
+            self._background = Background(self._settings.name, engine, stack.pop_all(), run)
+
+    def stop(self, timeout: Duration | None = None) -> None:
+        """End what `start()` began: running calls finish, what is complete is committed; waits for it.
+
+        Without a run this does nothing, so it may be called twice. Ctrl-C while it waits gives the run up.
+
+        Args:
+            timeout: After this long the run is given up and nothing more is committed; None: after
+                `drain_timeout`.
+
+        Raises:
+            ConfigError: `timeout` is no duration.
+            MillstreamError: The run cannot go on, or its model is in a call that does not return.
+            Exception: What ended the run; once.
+        """
+        limit = None if timeout is None else duration_ms("App.stop() timeout", timeout) / 1_000
+        if self._background is not None:
+            self._background.stop(limit)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except Exception as ended:
+            if error is None:
+                raise
+            error.add_note(f"App({self._settings.name!r}) had ended with {type(ended).__name__}: {ended}")
+
+    def _repr_html_(self) -> str:
+        return _html.of_app(self._settings, self._models, running=self._busy.locked())
 
     def test(
         self,
@@ -384,7 +443,7 @@ class App:
     def _running(self, params: dict[str, Any] | None = None) -> Iterator[Engine]:
         if not self._busy.acquire(blocking=False):
             raise MillstreamError(
-                f"App({self._settings.name!r}) is already running; wait for it, or make another App"
+                f"App({self._settings.name!r}) is already running; stop it, wait for it, or make another App"
             )
         try:
             self._engine = self._new_engine(params)

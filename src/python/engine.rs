@@ -13,8 +13,9 @@ use super::wait::{STEP, beside};
 use super::{log, metrics};
 use crate::config::Plan;
 use crate::control::Control;
+use crate::error::Error;
 use crate::kafka::{self, Topics};
-use crate::log::LogReader;
+use crate::log::{LogReader, Scrub};
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Running};
 use crate::predict::Model;
@@ -49,6 +50,11 @@ impl Housekeeping<'_> {
 impl Engine {
     fn current(&self) -> MutexGuard<'_, (Control, Arc<Metrics>)> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The exception for an error of a run, without secrets.
+    fn to_py(&self, py: Python<'_>, error: Error) -> PyErr {
+        to_py(py, Scrub::of(&self.plan).error(error))
     }
 
     /// Loads the models.
@@ -104,7 +110,8 @@ impl Engine {
         self.with_models(py, |models| {
             let (of_lanes, all) = (shared.clone(), topics.clone());
             let connect = move |lane| kafka::connect(&of_lanes, &all, lane);
-            let running = pipeline::start(&shared, &models, connect).map_err(|error| to_py(py, error))?;
+            let running =
+                pipeline::start(&shared, &models, connect).map_err(|error| self.to_py(py, error))?;
             self.wait(py, &shared, running, housekeeping)
         })
     }
@@ -126,7 +133,7 @@ impl Engine {
                 Ok(!control.stopping())
             },
         )?;
-        prepared.transpose().map_err(|error| to_py(py, error))
+        prepared.transpose().map_err(|error| self.to_py(py, error))
     }
 
     /// Waits for the lanes, detached; a stop is given `drain_timeout`, then the run is aborted.
@@ -162,9 +169,8 @@ impl Engine {
             self.cancel(py);
         }
         let ended = py.detach(|| running.join());
-        let said = log::hand_over(py, housekeeping.log);
         interrupted?;
-        ended.map_err(|error| to_py(py, error)).and(said)
+        ended.map_err(|error| self.to_py(py, error))
     }
 }
 
@@ -197,6 +203,7 @@ impl Engine {
             current.0.clone()
         };
         let (says, reader) = crate::log::channel();
+        says.belongs_to(&self.plan);
         let housekeeping = Housekeeping { log: &reader, tick };
         let shared = |topics: &Topics| Shared {
             plan: self.plan.clone(),
@@ -209,7 +216,8 @@ impl Engine {
         };
         let outcome = self.run_on_kafka(py, shared, &housekeeping, &says);
         self.current().0 = Control::default();
-        outcome
+        let said = log::hand_over(py, &reader);
+        outcome.and(said)
     }
 
     fn stop(&self) {
@@ -229,6 +237,7 @@ impl Engine {
         let metrics = Arc::new(Metrics::new(&self.plan));
         self.current().1 = metrics.clone();
         let (says, reader) = crate::log::channel();
+        says.belongs_to(&self.plan);
         let outcome = self.with_models(py, |models| {
             run_test(&self.plan, &models, &metrics, &says, topics, drain).map_err(|error| to_py(py, error))
         });

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
-from millstream import _check, _core, _model, _plan, _settings, _testing
+from millstream import _check, _core, _model, _plan, _pool, _settings, _testing
 from millstream._core import Engine
 from millstream._durations import Duration
-from millstream._hooks import ModelHooks
+from millstream._pool import inside
 from millstream._records import Advance, Record
 from millstream._signals import stop_on_signals
 from millstream._topic import Topic
@@ -114,6 +114,7 @@ class App:
         target: Duration | None = None,
         workers: int = 1,
         per_worker: bool = False,
+        pool: Literal["threads", "processes"] = "threads",
         late: Literal["drop", "topic"] = "drop",
         on_error: Literal["dead_letter", "fail", "skip"] = "dead_letter",
         retries: int = 0,
@@ -140,8 +141,11 @@ class App:
                 as many as give the most windows per second.
             max_batch_events: Most events in one call, but for a single window with more; None: any number.
             target: How long one call should take, as far as the model can keep up with it; None: any time.
-            workers: Threads that call `predict`, at the same time where it is more than one.
+            workers: Threads or processes that call `predict`, at the same time where it is more than one.
             per_worker: Make and load an instance for each worker, not one for all of them.
+            pool: `"threads"` of this process, which share an instance; `"processes"`, started anew, each with
+                its own instance of a model that can be imported by name: for models that hold the
+                interpreter lock (GIL), or that may crash or hang. One that ends is replaced.
             late: What happens to events too late for a window: `"drop"` counts them, `"topic"` also sends
                 them to the late topic.
             on_error: What happens to a window that the model fails on; the others of its batch get their
@@ -151,9 +155,10 @@ class App:
                 any case, and are not committed.
             retries: How often a call that raised is made again before its batch is searched for the window
                 to blame; after 100 ms, then twice as long each time, up to 10 s.
-            timeout: How long one call may take; None: as long as it likes. A thread cannot be ended, so the
-                run is, with a ModelError that names the windows; a window that has ended the run three
-                times is not tried again. Not applied by `App.test`.
+            timeout: How long one call may take; None: as long as it likes. A process is ended and replaced,
+                and its batch searched for the window to blame. A thread cannot be ended, so the run is, with
+                a ModelError that names the windows; a window that has ended the run three times is not
+                tried again; not applied to threads by `App.test`.
             outputs: Names of the fields of a result: of the columns of a 2-D array, of the values in each row
                 of a list, in this order, or of the one field of a 1-D array. Of a dict or a frame exactly
                 these are expected.
@@ -182,6 +187,7 @@ class App:
                 target=target,
                 workers=workers,
                 per_worker=per_worker,
+                pool=pool,
                 late=late,
                 on_error=on_error,
                 retries=retries,
@@ -310,7 +316,7 @@ class App:
         return _plan.build(self._settings, self._models)
 
     def _new_engine(self) -> Engine:
-        return Engine(json.dumps(self._plan()), [ModelHooks(spec) for spec in self._models])
+        return Engine(json.dumps(self._plan()), [_pool.hooks_of(spec) for spec in self._models])
 
     @contextmanager
     def _running(self) -> Iterator[Engine]:
@@ -319,6 +325,7 @@ class App:
                 f"App({self._settings.name!r}) is already running; wait for it, or make another App"
             )
         try:
+            inside.refuse()
             self._engine = self._new_engine()
             yield self._engine
         finally:

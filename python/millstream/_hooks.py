@@ -48,14 +48,18 @@ class ModelHooks:
             instance.load()
         self._loaded.append(instance)
         if hasattr(instance, "warmup"):
-            spec, source = self._spec, self._spec.source
-            made_up = WindowBatch.synthetic(
-                list(source.fields),
-                min(_WARMUP_WINDOWS, spec.max_batch),
-                _WARMUP_EVENTS,
-                spec.timestamps,
-                dtype=source.dtype,
-                context=list(source.context),
-                pad_batch_to=spec.pad_batch_to,
-            )
-            instance.warmup(made_up)
+            instance.warmup(synthetic_batch(self._spec))
+
+
+def synthetic_batch(spec: ModelSpec) -> WindowBatch:
+    """Return made-up windows of what a model declares."""
+    source = spec.source
+    return WindowBatch.synthetic(
+        list(source.fields),
+        min(_WARMUP_WINDOWS, spec.max_batch),
+        _WARMUP_EVENTS,
+        spec.timestamps,
+        dtype=source.dtype,
+        context=list(source.context),
+        pad_batch_to=spec.pad_batch_to,
+    )

@@ -89,6 +89,7 @@ fn model_dict<'py>(py: Python<'py>, model: &ModelMetrics) -> PyResult<Bound<'py,
     dict.set_item("batches", model.batches.get())?;
     dict.set_item("failed_calls", model.failed_calls.get())?;
     dict.set_item("retries", model.retries.get())?;
+    dict.set_item("workers_replaced", model.workers_replaced.get())?;
     dict.set_item("predict_seconds", model.predict_nanos.get() as f64 / 1e9)?;
     dict.set_item("pool_busy", model.pool_busy.load(Ordering::Relaxed))?;
     Ok(dict)

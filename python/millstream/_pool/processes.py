@@ -17,8 +17,8 @@ from millstream.errors import ModelError
 
 _log = logging.getLogger("millstream.predict")
 
-# Processes of a model that may end in a row without a call that returned: the search for the window that is to
-# blame among 2^20 takes 23.
+# Processes of a model that may end in a row without a call that returned. To find one window among 2^20 that
+# ends them takes 23.
 _MOST_LOST = 32
 _LOST_WITHIN = 60.0
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use numpy::{PyReadonlyArray1, PyReadwriteArray1};
+use numpy::{PyArray1, PyArrayMethods, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -40,7 +40,7 @@ impl ProcessModel {
 
     fn call(&self, py: Python<'_>, worker: usize, batch: &Batch) -> Result<Outputs> {
         let worker = self.workers[worker % self.workers.len()].bind(py);
-        let sent = self.send(worker, batch).and_then(|size| worker.call1((size, batch.len()))?.extract());
+        let sent = send(worker, batch).and_then(|size| worker.call1((size, batch.len()))?.extract());
         let (outcome, value, replaced): (String, Bound<'_, PyAny>, u64) =
             sent.map_err(|error| raised(py, &self.name, error))?;
         self.metrics.models[self.index].workers_replaced.add(replaced);
@@ -59,17 +59,16 @@ impl ProcessModel {
             _ => Err(Error::model(value)),
         }
     }
+}
 
-    /// Copies a batch to where the worker's process reads it; returns its size.
-    fn send(&self, worker: &Bound<'_, PyAny>, batch: &Batch) -> PyResult<usize> {
-        let py = worker.py();
-        let packed = Packed::new(batch);
-        let size = packed.size();
-        let mut segment: PyReadwriteArray1<'_, u8> = worker.call_method1("segment", (size,))?.extract()?;
-        let segment = segment.as_slice_mut()?;
-        py.detach(|| packed.write(segment));
-        Ok(size)
-    }
+/// Copies a batch to where the worker's process reads it; returns its size.
+fn send(worker: &Bound<'_, PyAny>, batch: &Batch) -> PyResult<usize> {
+    let packed = Packed::new(batch);
+    let size = packed.size();
+    let mut segment: PyReadwriteArray1<'_, u8> = worker.call_method1("segment", (size,))?.extract()?;
+    let segment = segment.as_slice_mut()?;
+    worker.py().detach(|| packed.write(segment));
+    Ok(size)
 }
 
 impl Model for ProcessModel {
@@ -90,11 +89,12 @@ impl Model for ProcessModel {
 #[pyfunction]
 pub(super) fn unpack_batch(
     py: Python<'_>,
-    packed: PyReadonlyArray1<'_, u8>,
+    packed: &Bound<'_, PyArray1<u8>>,
     names: Vec<String>,
     context: Vec<String>,
     pad_batch_to: Option<usize>,
 ) -> PyResult<WindowBatch> {
+    let packed = packed.readonly();
     let bytes = packed.as_slice()?;
     let batch = py.detach(|| unpack(bytes));
     let mut batch = batch.ok_or_else(|| PyValueError::new_err("the shared memory holds no batch"))?;

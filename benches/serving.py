@@ -1,7 +1,8 @@
 """What serving costs, as ratios of one run, on the embedded broker.
 
 Batched calls against single ones; the sizes that batches find against the best fixed one; the calls that one
-poison window in 256 costs. A model is a cost in seconds by the number of windows, spent in an empty loop.
+poison window in 256 costs; two workers against one on a model that holds the interpreter lock. A model is a
+cost in seconds by the number of windows, spent in an empty loop.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from millstream import App, Record, Topic, TumblingWindow, WindowBatch
-from millstream._core import EmbeddedBroker, Producer
+from millstream._core import Consumer, EmbeddedBroker, Producer
 
 ROOT = Path(__file__).parents[1]
 Cost = Callable[[int], float]
@@ -49,18 +50,24 @@ def load(topic: str, windows: int, keys: int = KEYS) -> None:
 
 def run(name: str, topic: str, predict: Callable[[WindowBatch], Any], **options: Any) -> dict[str, Any]:
     """Run a model over a topic up to its end; returns its counters and seconds."""
-    source = Topic(topic, timestamp="ts", timestamp_unit="ms", fields=["v"], idle_timeout=None)
     calls: list[float] = []
 
     def timed(batch: WindowBatch) -> Any:
         calls.append(time.perf_counter())
         return predict(batch)
 
+    return {**counted(name, topic, timed, **options), "seconds": calls[-1] - calls[0]}
+
+
+def counted(name: str, topic: str, predict: Callable[[WindowBatch], Any], **options: Any) -> dict[str, Any]:
+    """Run a model over a topic up to its end; returns its counters."""
+    source = Topic(topic, timestamp="ts", timestamp_unit="ms", fields=["v"], idle_timeout=None)
     app = App(name, brokers="embedded")
     window = TumblingWindow("1s", grace="0s")
-    app.model(source, window=window, sink=f"{name}.out", name="m", **options)(timed)
+    app.model(source, window=window, sink=f"{name}.out", name="m", **options)(predict)
     app.run(until="end")
-    return {**app.metrics()["models"]["m"], "seconds": calls[-1] - calls[0]}
+    counters: dict[str, Any] = app.metrics()["models"]["m"]
+    return counters
 
 
 def costing(cost: Cost) -> Callable[[WindowBatch], Any]:
@@ -82,8 +89,8 @@ def batched(windows: int) -> dict[str, Any]:
     for pair in range(3):
         rates = {}
         for most in (1, 256):
-            counted = run(f"batched-{most}-{pair}", f"batched-{most}", predict, max_batch=most)
-            rates[most] = counted["windows_produced"] / counted["seconds"]
+            counters = run(f"batched-{most}-{pair}", f"batched-{most}", predict, max_batch=most)
+            rates[most] = counters["windows_produced"] / counters["seconds"]
         ratios.append(rates[256] / rates[1])
     ratio = statistics.median(ratios)
     return {"what": "batches against single calls, windows/s", "ratio": ratio, "goal": ">= 40"}
@@ -134,6 +141,41 @@ def poison() -> dict[str, Any]:
     return {"what": "calls for one poison window in 256", "ratio": calls, "goal": "<= 17"}
 
 
+def in_python(batch: WindowBatch) -> dict[str, list[float]]:
+    """A model that holds the interpreter lock, with the times between which it did."""
+    begun = time.monotonic()
+    spend(1e-3 * len(batch))
+    return {"begun": [begun] * len(batch), "ended": [time.monotonic()] * len(batch)}
+
+
+def rate(name: str, topic: str, windows: int, **options: Any) -> float:
+    """Windows per second of that model, from its first call to the end of its last one."""
+    counted(name, topic, in_python, max_batch=32, **options)
+    consumer = Consumer(EmbeddedBroker.get().brokers, f"{name}.out")
+    calls: list[dict[str, float]] = []
+    while len(calls) < windows:
+        calls += [json.loads(record[3] or b"") for record in consumer.poll(0.1)]
+    consumer.close()
+    return windows / (max(call["ended"] for call in calls) - min(call["begun"] for call in calls))
+
+
+def side_by_side(pool: str, windows: int) -> dict[str, Any]:
+    """Windows per second of two workers to those of one, the middle one of three pairs.
+
+    A window takes a millisecond of the model, a hundred times what the engine and the broker take for it.
+    """
+    topic, ratios = f"{pool}-readings", []
+    load(topic, windows)
+    for pair in range(3):
+        rates = [
+            rate(f"{pool}-{workers}-{pair}", topic, windows, pool=pool, workers=workers) for workers in (1, 2)
+        ]
+        ratios.append(rates[1] / rates[0])
+    goal = ">= 1.7 where two cores are free" if pool == "processes" else "1: they take turns"
+    what = f"two workers against one in {pool}, pure Python, windows/s"
+    return {"what": what, "ratio": statistics.median(ratios), "goal": goal}
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Serving, measured")
@@ -143,6 +185,7 @@ def main() -> int:
     figures = [batched(options.windows)]
     figures += [adaptive(name, cost, options.windows // 2) for name, cost in MODELS.items()]
     figures.append(poison())
+    figures += [side_by_side(pool, max(options.windows // 50, KEYS)) for pool in ("threads", "processes")]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(figures, indent=2) + "\n")
     for figure in figures:

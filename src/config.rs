@@ -6,6 +6,7 @@ mod identity;
 pub(crate) use identity::hex;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -63,6 +64,17 @@ pub enum OnError {
     Fail,
     /// It is counted.
     Skip,
+}
+
+/// What the workers of a model are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolKind {
+    /// Threads of this process.
+    #[default]
+    Threads,
+    /// Processes, each with an instance of the model: what runs a call can be ended.
+    Processes,
 }
 
 /// The unit of a timestamp field.
@@ -198,6 +210,9 @@ pub struct ModelConfig {
     pub on_error: OnError,
     /// How often a call that raised is made again.
     pub retries: u32,
+    /// What its workers are.
+    #[serde(default)]
+    pub pool: PoolKind,
     /// How long a call may take; none is any time.
     pub timeout_ms: Option<Millis>,
     /// Its fields, in its order, out of the source's.
@@ -215,6 +230,12 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// How long a call may take that only the end of the run can end.
+    pub fn thread_timeout(&self) -> Option<Duration> {
+        let limit = self.timeout_ms.filter(|_| self.pool == PoolKind::Threads);
+        limit.map(|ms| Duration::from_millis(ms.unsigned_abs()))
+    }
+
     /// Its windows.
     pub fn windows(&self) -> Aligned {
         Aligned { size: self.size_ms, hop: self.hop_ms, offset: self.offset_ms }

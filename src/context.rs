@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The context of an event or of a window, one value per declared field.
 pub type Context = Arc<[ContextValue]>;
 
 /// A value of a context field.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
 pub enum ContextValue {
     /// Absent or null, where that is allowed.
     Missing,

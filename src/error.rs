@@ -40,6 +40,14 @@ pub enum Error {
         /// The exception.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The process that ran a call of the model ended in it, or was ended as the call took too long.
+    #[error("{text}")]
+    ModelLost {
+        /// What became of it.
+        text: String,
+        /// Whether there is no other process to go on with.
+        for_good: bool,
+    },
     /// The model failed so often that the run was stopped.
     #[error("{text}")]
     ModelBroken {

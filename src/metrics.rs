@@ -121,6 +121,8 @@ pub struct ModelMetrics {
     pub failed_calls: Counter,
     /// Calls of predict that were made again after one had failed.
     pub retries: Counter,
+    /// Processes of its workers that ended, or were ended, and were replaced.
+    pub workers_replaced: Counter,
     /// Calls of predict.
     pub batches: Counter,
     /// What calls of predict took.

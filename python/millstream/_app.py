@@ -9,13 +9,13 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
-from millstream import _check, _core, _html, _model, _params, _plan, _registry, _settings, _testing
+from millstream import _check, _core, _html, _model, _params, _plan, _pool, _registry, _settings, _testing
 from millstream._adapted import Features, Method, adapt
 from millstream._background import Background
 from millstream._core import Engine
 from millstream._durations import Duration, duration_ms
-from millstream._hooks import ModelHooks
 from millstream._options import ModelOptions
+from millstream._pool import inside
 from millstream._records import Advance, Record
 from millstream._signals import stop_on_signals
 from millstream._topic import Topic
@@ -121,6 +121,7 @@ class App:
         target: Duration | None = None,
         workers: int = 1,
         per_worker: bool = False,
+        pool: Literal["threads", "processes"] = "threads",
         late: Literal["drop", "topic"] = "drop",
         on_error: Literal["dead_letter", "fail", "skip"] = "dead_letter",
         retries: int = 0,
@@ -150,8 +151,11 @@ class App:
                 as many as give the most windows per second.
             max_batch_events: Most events in one call, but for a single window with more; None: any number.
             target: How long one call should take, as far as the model can keep up with it; None: any time.
-            workers: Threads that call `predict`, at the same time where it is more than one.
+            workers: Threads or processes that call `predict`, at the same time where it is more than one.
             per_worker: Make and load an instance for each worker, not one for all of them.
+            pool: `"threads"` of this process, which share an instance; `"processes"`, started anew, each with
+                its own instance of a model that can be imported by name: for models that hold the
+                interpreter lock (GIL), or that may crash or hang. One that ends is replaced.
             late: What happens to events too late for a window: `"drop"` counts them, `"topic"` also sends
                 them to the late topic.
             on_error: What happens to a window that the model fails on; the others of its batch get their
@@ -161,9 +165,10 @@ class App:
                 any case, and are not committed.
             retries: How often a call that raised is made again before its batch is searched for the window
                 to blame; after 100 ms, then twice as long each time, up to 10 s.
-            timeout: How long one call may take; None: as long as it likes. A thread cannot be ended, so the
-                run is, with a ModelError that names the windows; a window that has ended the run three
-                times is not tried again. Not applied by `App.test`.
+            timeout: How long one call may take; None: as long as it likes. A process is ended and replaced,
+                and its batch searched for the window to blame. A thread cannot be ended, so the run is, with
+                a ModelError that names the windows; a window that has ended the run three times is not
+                tried again; not applied to threads by `App.test`.
             load_timeout: How long `load` and `warmup` may take, each; None: as long as they like, with a
                 warning every 30 s. Beyond it ModelError is raised before anything is consumed. With it they
                 run on a thread of their own, which is left behind then.
@@ -200,6 +205,7 @@ class App:
                 target=target,
                 workers=workers,
                 per_worker=per_worker,
+                pool=pool,
                 late=late,
                 on_error=on_error,
                 retries=retries,
@@ -437,7 +443,7 @@ class App:
         return _plan.build(self._settings, self._models)
 
     def _new_engine(self, params: dict[str, Any] | None = None) -> Engine:
-        return Engine(json.dumps(self._plan()), [ModelHooks(spec, params) for spec in self._models])
+        return Engine(json.dumps(self._plan()), [_pool.hooks_of(spec, params) for spec in self._models])
 
     @contextmanager
     def _running(self, params: dict[str, Any] | None = None) -> Iterator[Engine]:
@@ -446,6 +452,7 @@ class App:
                 f"App({self._settings.name!r}) is already running; stop it, wait for it, or make another App"
             )
         try:
+            inside.refuse()
             self._engine = self._new_engine(params)
             yield self._engine
         finally:

@@ -3,7 +3,7 @@
 Only `Window`, `WindowBatch` and `__version__` are public, by their names in `millstream`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, Protocol, Self, TypeAlias, final, overload, type_check_only
 
@@ -22,6 +22,7 @@ __all__ = [
     "features",
     "reset",
     "reset_moves",
+    "unpack_batch",
 ]
 
 __version__: str
@@ -44,7 +45,10 @@ _Move: TypeAlias = tuple[str, int, int | None, int, int, int]
 class ModelHooks(Protocol):
     """What the engine needs of a model, on the thread that called `run()` or `test()`."""
 
-    def open(self) -> list[Callable[[WindowBatch], Any]]:
+    def start(self) -> None:
+        """Start what is needed beside this process, before there is any client of a cluster."""
+
+    def open(self) -> Sequence[Callable[..., Any]]:
         """Load the model; return what each worker calls."""
 
     def cancel(self) -> None:
@@ -494,6 +498,21 @@ class Consumer:
 
 def features() -> dict[str, bool]:
     """Return what this build can do: `"tls"` is True where it can connect with TLS and SASL."""
+
+def unpack_batch(
+    packed: NDArray[np.uint8], names: list[str], context: list[str], pad_batch_to: int | None
+) -> WindowBatch:
+    """Return the batch that another process wrote to shared memory, on arrays of its own.
+
+    Args:
+        packed: The bytes of the batch, contiguous.
+        names: The fields of the model.
+        context: Its context fields.
+        pad_batch_to: Windows that its dense arrays have at the least.
+
+    Raises:
+        ValueError: That is no batch.
+    """
 
 def check(plan: str) -> list[tuple[str, str, str, str]]:
     """Check a plan against its cluster, consuming and committing nothing.

@@ -102,17 +102,8 @@ class ModelHooks:
             body() if loop is None else loop.call(body)
 
     def _made_up(self) -> Any:
-        spec, source = self._spec, self._spec.source
-        batch = WindowBatch.synthetic(
-            list(source.fields),
-            min(_WARMUP_WINDOWS, spec.max_batch),
-            _WARMUP_EVENTS,
-            spec.timestamps,
-            dtype=source.dtype,
-            context=list(source.context),
-            pad_batch_to=spec.pad_batch_to,
-        )
-        return batch if spec.batch else batch[0]
+        batch = synthetic_batch(self._spec)
+        return batch if self._spec.batch else batch[0]
 
 
 def _call(
@@ -121,3 +112,17 @@ def _call(
     if not spec.batch:
         predict = (_windowed.each_async if is_async(predict) else _windowed.each)(predict)
     return predict if loop is None else partial(loop.call, predict)
+
+
+def synthetic_batch(spec: ModelSpec) -> WindowBatch:
+    """Return made-up windows of what a model declares."""
+    source = spec.source
+    return WindowBatch.synthetic(
+        list(source.fields),
+        min(_WARMUP_WINDOWS, spec.max_batch),
+        _WARMUP_EVENTS,
+        spec.timestamps,
+        dtype=source.dtype,
+        context=list(source.context),
+        pad_batch_to=spec.pad_batch_to,
+    )

@@ -14,6 +14,7 @@ from millstream._windows import HoppingWindow
 
 Late = Literal["drop", "topic"]
 OnError = Literal["dead_letter", "fail", "skip"]
+Pool = Literal["threads", "processes"]
 
 _LONGEST_NAME = 100
 _MOST_WORKERS = 256
@@ -40,6 +41,7 @@ class ModelSpec:
     target_ms: int | None
     workers: int
     per_worker: bool
+    pool: Pool
     late: Late
     on_error: OnError
     retries: int
@@ -63,6 +65,7 @@ def declare(
     target: Duration | None,
     workers: int,
     per_worker: bool,
+    pool: Pool,
     late: Late,
     on_error: OnError,
     retries: int,
@@ -109,6 +112,7 @@ def declare(
         target_ms=None if target is None else duration_ms(f"{owner} target", target),
         workers=_check.count(f"{owner} workers", workers, most=_MOST_WORKERS),
         per_worker=_check.flag(f"{owner} per_worker", per_worker),
+        pool=_check.choice(f"{owner} pool", pool, get_args(Pool)),
         late=_check.choice(f"{owner} late", late, get_args(Late)),
         on_error=_check.choice(f"{owner} on_error", on_error, get_args(OnError)),
         retries=_check.count(f"{owner} retries", retries, least=0, most=_MOST_RETRIES),

@@ -97,6 +97,7 @@ def _model(model: ModelSpec, source: int) -> dict[str, Any]:
         "max_batch_events": model.max_batch_events,
         "target_ms": model.target_ms,
         "workers": model.workers,
+        "pool": model.pool,
         "late": model.late,
         "on_error": model.on_error,
         "retries": model.retries,

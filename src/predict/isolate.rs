@@ -25,7 +25,19 @@ fn contained(error: &Error) -> bool {
     match error {
         Error::Model(_) => true,
         Error::ModelRaised { fatal, .. } => !fatal,
+        Error::ModelLost { for_good, .. } => !for_good,
         _ => false,
+    }
+}
+
+/// How often a call is made again after such a failure. What ends a process may come from outside, as from the kernel
+/// where memory runs out: no window is blamed for it the first time.
+fn again(error: &Error, retries: u32) -> u32 {
+    match error {
+        // Calling again does not mend a result of the wrong form.
+        Error::ModelRaised { fatal: false, .. } => retries,
+        Error::ModelLost { for_good: false, .. } => retries.max(1),
+        _ => 0,
     }
 }
 
@@ -34,8 +46,7 @@ pub(super) fn retried<C: Caller>(caller: &mut C, batch: &mut Batch, retries: u32
     let mut attempt = 0;
     loop {
         match caller.call(batch) {
-            // Calling again does not mend a result of the wrong form.
-            Err(error @ Error::ModelRaised { fatal: false, .. }) if attempt < retries => {
+            Err(error) if attempt < again(&error, retries) => {
                 if caller.pause(attempt).is_err() {
                     return Err(Error::Ended(error.to_string()));
                 }
@@ -70,7 +81,8 @@ fn narrow<C: Caller>(caller: &mut C, batch: &Batch, error: Error, retries: u32) 
     for windows in [0..half, half..batch.len()] {
         caller.go_on()?;
         let mut part = batch.pick(windows);
-        if let Err(error) = caller.call(&mut part) {
+        let outcome = if part.len() == 1 { retried(caller, &mut part, 0) } else { caller.call(&mut part) };
+        if let Err(error) = outcome {
             blamed += narrow(caller, &part, error, retries)?;
         }
     }
@@ -297,6 +309,31 @@ mod tests {
             script(|values: &[i64]| if values.len() > 1 { Err(Error::model("1 row")) } else { Ok(()) });
         let error = isolate(&mut caller, &mut batch(8), 0).unwrap_err();
         assert!(matches!(error, Error::Model(_)));
+    }
+
+    #[test]
+    fn a_window_that_ends_processes_is_found_and_one_that_lost_its_process_once_is_not_blamed() {
+        let lost = || Err(Error::ModelLost { text: "SIGSEGV".into(), for_good: false });
+        let poison = |values: &[i64]| if values.contains(&5) { lost() } else { Ok(()) };
+        let mut caller = script(poison);
+        isolate(&mut caller, &mut batch(8), 0).unwrap();
+        assert_eq!((caller.poison, caller.good.len()), (vec![5], 7));
+        // The batch twice, its halves, and the window itself twice.
+        assert_eq!(caller.calls, 2 + 6 + 1);
+        for n in [1, 2, 8] {
+            for nth in 0..9 {
+                let mut calls = 0;
+                let mut caller = script(|values: &[i64]| {
+                    calls += 1;
+                    if calls == nth || values.contains(&7) { lost() } else { Ok(()) }
+                });
+                isolate(&mut caller, &mut batch(n), 0).unwrap();
+                assert_eq!(caller.poison, if n == 8 { vec![7] } else { vec![] });
+            }
+        }
+        let mut caller = script(poison);
+        retried(&mut caller, &mut batch(8), 0).unwrap_err();
+        assert_eq!(caller.calls, 2);
     }
 
     #[test]

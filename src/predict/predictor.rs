@@ -72,7 +72,7 @@ impl Predictor {
     pub fn new(shared: &Shared, index: usize, model: Arc<dyn Model>, batcher: Batcher) -> Self {
         let plan = &shared.plan;
         let config = &plan.models[index];
-        let timeout = config.timeout_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+        let timeout = config.thread_timeout();
         let namer = Namer::new(plan, index);
         Self {
             shared: shared.clone(),

@@ -9,9 +9,10 @@ use pyo3::types::PyDict;
 use super::error::to_py;
 use super::model::PyModel;
 use super::offline::{Fed, Output, run_test};
+use super::process::ProcessModel;
 use super::wait::{STEP, beside};
 use super::{log, metrics};
-use crate::config::Plan;
+use crate::config::{Plan, PoolKind};
 use crate::control::Control;
 use crate::error::Error;
 use crate::kafka::{self, Topics};
@@ -57,11 +58,20 @@ impl Engine {
         to_py(py, Scrub::of(&self.plan).error(error))
     }
 
+    /// Starts what the models need beside this process, before there is any client of a cluster.
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        self.hooks.iter().try_for_each(|hooks| hooks.call_method0(py, "start").map(drop))
+    }
+
     /// Loads the models.
     fn open(&self, py: Python<'_>) -> PyResult<Vec<Arc<dyn Model>>> {
-        let models = self.hooks.iter().zip(&self.plan.models).map(|(hooks, config)| {
+        let metrics = self.current().1.clone();
+        let models = self.hooks.iter().zip(&self.plan.models).enumerate().map(|(index, (hooks, config))| {
             let calls: Vec<Py<PyAny>> = hooks.call_method0(py, "open")?.extract(py)?;
-            Ok(Arc::new(PyModel::new(config, calls)) as Arc<dyn Model>)
+            Ok(match config.pool {
+                PoolKind::Threads => Arc::new(PyModel::new(config, calls)) as Arc<dyn Model>,
+                PoolKind::Processes => Arc::new(ProcessModel::new(config, calls, metrics.clone(), index)),
+            })
         });
         models.collect()
     }
@@ -85,13 +95,9 @@ impl Engine {
         }
     }
 
-    /// Runs `body` with the models loaded.
-    fn with_models<T>(
-        &self,
-        py: Python<'_>,
-        body: impl FnOnce(Vec<Arc<dyn Model>>) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let outcome = self.open(py).and_then(body);
+    /// Runs `body` with the hooks of the models started.
+    fn with_hooks<T>(&self, py: Python<'_>, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+        let outcome = self.start(py).and_then(|()| body());
         let closed = self.close(py);
         let value = outcome?;
         closed.map(|()| value)
@@ -104,10 +110,11 @@ impl Engine {
         housekeeping: &Housekeeping<'_>,
         says: &crate::log::Log,
     ) -> PyResult<()> {
-        let Some(topics) = self.prepare(py, says, housekeeping)? else { return Ok(()) };
-        let shared = shared(&topics);
-        let topics = Arc::new(topics);
-        self.with_models(py, |models| {
+        self.with_hooks(py, || {
+            let Some(topics) = self.prepare(py, says, housekeeping)? else { return Ok(()) };
+            let shared = shared(&topics);
+            let topics = Arc::new(topics);
+            let models = self.open(py)?;
             let (of_lanes, all) = (shared.clone(), topics.clone());
             let connect = move |lane| kafka::connect(&of_lanes, &all, lane);
             let running =
@@ -238,7 +245,8 @@ impl Engine {
         self.current().1 = metrics.clone();
         let (says, reader) = crate::log::channel();
         says.belongs_to(&self.plan);
-        let outcome = self.with_models(py, |models| {
+        let outcome = self.with_hooks(py, || {
+            let models = self.open(py)?;
             run_test(&self.plan, &models, &metrics, &says, topics, drain).map_err(|error| to_py(py, error))
         });
         let said = log::hand_over(py, &reader);

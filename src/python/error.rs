@@ -17,7 +17,9 @@ pub(super) fn to_py(py: Python<'_>, error: Error) -> PyErr {
         Error::LostHistory(_) => "LostHistoryError",
         Error::Fenced(_) => "FencedError",
         Error::StateLimit(_) => "StateLimitError",
-        Error::Model(_) | Error::ModelRaised { .. } | Error::ModelBroken { .. } => "ModelError",
+        Error::Model(_) | Error::ModelRaised { .. } | Error::ModelLost { .. } | Error::ModelBroken { .. } => {
+            "ModelError"
+        }
         Error::Ended(_) | Error::Internal { .. } => "MillstreamError",
     };
     let text = error.to_string();

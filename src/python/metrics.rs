@@ -91,6 +91,7 @@ fn model_dict<'py>(py: Python<'py>, model: &ModelMetrics) -> PyResult<Bound<'py,
     dict.set_item("batches", model.batches.get())?;
     dict.set_item("failed_calls", model.failed_calls.get())?;
     dict.set_item("retries", model.retries.get())?;
+    dict.set_item("workers_replaced", model.workers_replaced.get())?;
     let predict = model.predict_seconds.snapshot();
     dict.set_item("predict_seconds", predict.sum)?;
     quantiles(&dict, "predict_seconds", &predict)?;

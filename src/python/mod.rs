@@ -15,6 +15,7 @@ mod metrics;
 mod model;
 mod offline;
 mod outputs;
+mod process;
 mod synthetic;
 mod wait;
 mod window;
@@ -34,6 +35,8 @@ mod _core {
     use super::engine::Engine;
     #[pymodule_export]
     use super::features;
+    #[pymodule_export]
+    use super::process::unpack_batch;
     #[pymodule_export]
     use super::window::Window;
 

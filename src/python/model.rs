@@ -95,20 +95,32 @@ impl Lent for Arrays {
 
 impl Model for PyModel {
     fn predict(&self, worker: usize, batch: &mut Batch) -> Result<Outputs> {
-        Python::try_attach(|py| self.call(py, worker, batch)).unwrap_or_else(|| {
-            Err(Error::Ended(format!("the interpreter ended before model {} was called", self.name)))
-        })
+        Python::try_attach(|py| self.call(py, worker, batch)).unwrap_or_else(|| Err(too_late(&self.name)))
     }
 
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {
-        // Attached once for the life of the thread: what a model keeps per thread stays. Where the interpreter is
-        // going away there is nothing left to do.
-        let _ = Python::try_attach(|_| body());
+        attached(body);
     }
 
     fn detached(&self, body: &mut (dyn FnMut() + Send)) {
-        if Python::try_attach(|py| py.detach(&mut *body)).is_none() {
-            body();
-        }
+        detached(body);
     }
+}
+
+/// Attached once for the life of a thread: what a model keeps per thread stays. Where the interpreter is going away
+/// there is nothing left to do.
+pub(super) fn attached(body: &mut (dyn FnMut() + Send)) {
+    let _ = Python::try_attach(|_| body());
+}
+
+/// Lets others have the interpreter meanwhile.
+pub(super) fn detached(body: &mut (dyn FnMut() + Send)) {
+    if Python::try_attach(|py| py.detach(&mut *body)).is_none() {
+        body();
+    }
+}
+
+/// What a call comes to that is made when the interpreter is going away.
+pub(super) fn too_late(model: &str) -> Error {
+    Error::Ended(format!("the interpreter ended before model {model} was called"))
 }

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,25 +23,29 @@ from millstream import App, HoppingWindow, Topic, WindowBatch
 Predict = Callable[[WindowBatch], dict[str, list[Any]]]
 
 
-def returning_seqs(delay: float, poison: int = 0, hang: int = 0) -> Predict:
+@dataclass(frozen=True)
+class ReturningSeqs:
     """A model that takes `delay` seconds a call.
 
     It raises on windows whose first seq is a multiple of `poison`, and never returns from one that
-    holds `hang`; 0 is none.
+    holds `hang`; 0 is none. An object of a class and no function, so that a process can be given it.
     """
 
-    def predict(batch: WindowBatch) -> dict[str, list[Any]]:
-        time.sleep(delay)
+    delay: float
+    poison: int = 0
+    hang: int = 0
+
+    def __call__(self, batch: WindowBatch) -> dict[str, list[Any]]:
+        """Predict."""
+        time.sleep(self.delay)
         seqs = [int(seq) for seq in batch["seq"]]
         rows = [seqs[a:b] for a, b in pairwise(batch.row_splits.tolist())]
-        if hang and hang in seqs:
+        if self.hang and self.hang in seqs:
             threading.Event().wait()
         for row in rows:
-            if poison and row[0] % poison == 0:
+            if self.poison and row[0] % self.poison == 0:
                 raise ValueError(row[0])
         return {"seqs": rows, "seq": [row[0] for row in rows]}
-
-    return predict
 
 
 def add_model(app: App, topics: dict[str, Topic], spec: dict[str, Any], predict: Predict) -> None:
@@ -102,7 +107,7 @@ def main() -> None:
     """Read the configuration and run it."""
     path = Path(sys.argv[1])
     config = json.loads(path.read_text())
-    run(path, config, returning_seqs(config["delay"], config["poison"], config["hang"]))
+    run(path, config, ReturningSeqs(config["delay"], config["poison"], config["hang"]))
 
 
 if __name__ == "__main__":

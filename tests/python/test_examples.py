@@ -73,6 +73,13 @@ def test_quickstart_prints_the_mean_of_each_window() -> None:
     ]
 
 
+def test_gestures_finds_the_nearest_template_of_each_wrist() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "gestures.py"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["ann wave 4.04", "bob still 2.5", "cyd twist 1.12"]
+
+
 def test_cadence_finds_the_rhythm_and_sums_it_up() -> None:
     app = load_example("cadence").app
     out = app.test({"watch.readings": [Record(reading) for reading in readings()]})

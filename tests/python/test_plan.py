@@ -67,6 +67,7 @@ def test_an_app_becomes_exactly_this() -> None:
                 "max_batch_events": None,
                 "target_ms": None,
                 "workers": 1,
+                "pool": "threads",
                 "late": "drop",
                 "on_error": "dead_letter",
                 "retries": 0,

@@ -49,7 +49,7 @@ class Life:
 def returning_origin(config: dict[str, Any]) -> plain.Predict:
     """A model that returns what it saw and who it was when it was called."""
     life = Life(config["session"])
-    seqs = plain.returning_seqs(config["delay"])
+    seqs = plain.ReturningSeqs(config["delay"])
     nap = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: nap.set())
 

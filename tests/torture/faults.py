@@ -255,7 +255,7 @@ def swallow_offsets(striker: Striker, _: Fault) -> bool:
 
 def refuse_time(striker: Striker, fault: Fault) -> bool:
     """A sink takes no record as old as results are: members end with an error that says so."""
-    return refuse(striker, fault, REFUSED, message_timestamp_before_max_ms="1")
+    return refuse(striker, fault, REFUSED, message_timestamp_before_max_ms="3600000")
 
 
 def refuse_replicas(striker: Striker, fault: Fault) -> bool:

@@ -35,6 +35,7 @@ fn boom(window: &WindowMeta) -> Error {
         summary: format!("ValueError: {}", window.start),
         traceback: "Traceback".into(),
         fatal: false,
+        window: None,
         cause: "boom".into(),
     }
 }

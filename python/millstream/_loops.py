@@ -47,7 +47,7 @@ class WorkerLoop:
             self._loop.call_soon_threadsafe(self._cancel_task)
 
     def settle(self) -> bool:
-        """Take calls again after `cancel`; False where one still holds the loop, which is out of reach then."""
+        """Take calls again after `cancel`; False where one still holds the loop: it is out of reach."""
         self._cancelled = False
         return not self._loop.is_running()
 

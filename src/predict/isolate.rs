@@ -119,8 +119,8 @@ fn around<C: Caller>(
                 blamed += narrow(caller, &before, error, retries)?;
             }
         }
-        caller.poison(&batch.pick(at..at + 1), error)?;
         (from, blamed) = (at + 1, blamed + 1);
+        caller.poison(&batch.pick(at..from), error)?;
         if from == batch.len() {
             return Ok(blamed);
         }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
-from millstream import _check, _core, _model, _plan, _settings, _testing
+from millstream import _check, _core, _events, _model, _plan, _settings, _testing
 from millstream._core import Engine
 from millstream._durations import Duration
 from millstream._hooks import ModelHooks
@@ -192,13 +192,86 @@ class App:
                 name=name,
                 version=version,
             )
-            if any(spec.name == other.name for other in self._models):
-                problem = f"is taken by another model of App({self._settings.name!r})"
-                raise _check.refusal("@app.model name", spec.name, problem, "give one of them another name=")
-            self._models.append(spec)
+            self._take("@app.model", spec)
             return model
 
         return register
+
+    def batch(
+        self,
+        source: Topic,
+        *,
+        sink: str,
+        max_events: int = 1024,
+        max_wait: Duration = "50ms",
+        target: Duration | None = None,
+        workers: int = 1,
+        per_worker: bool = False,
+        on_error: Literal["dead_letter", "fail", "skip"] = "dead_letter",
+        retries: int = 0,
+        timeout: Duration | None = None,
+        outputs: Sequence[str] | None = None,
+        name: str | None = None,
+        version: str | None = None,
+    ) -> Callable[[M], M]:
+        """Register a model that scores every event: a function `predict(batch)`, or a class with that method.
+
+        `predict` gets an EventBatch of n events and returns n rows, in any of the forms that `model` takes. A
+        result has the key, the partition and the time of its event; those of a partition are in offset order.
+        There is no window, so nothing is late and nothing waits for a clock.
+
+        Args:
+            source: Where the events come from.
+            sink: Topic of the results. It may be the source of another model.
+            max_events: Most events in one call. So many that wait make a batch.
+            max_wait: How long an event waits for others, at the most, while a worker is free. Whatever is
+                there makes a batch then, and where the app's `epoch` ends; `"0ms"`: at once.
+            target: How long one call should take, as far as the model can keep up with it: the number of
+                events is then found from what calls take. None: as many as there are, up to `max_events`.
+            workers: See `model`.
+            per_worker: See `model`.
+            on_error: What happens to an event that the model fails on; the others of its batch get their
+                results. See `model`.
+            retries: See `model`.
+            timeout: See `model`.
+            outputs: See `model`.
+            name: See `model`.
+            version: See `model`.
+
+        Returns:
+            A decorator that gives back what it decorates, unchanged.
+
+        Raises:
+            ConfigError: An argument is of a wrong type or value, or the name is taken.
+        """
+
+        def register(model: M) -> M:
+            spec = _events.declare(
+                model,
+                source=source,
+                sink=sink,
+                max_events=max_events,
+                max_wait=max_wait,
+                target=target,
+                workers=workers,
+                per_worker=per_worker,
+                on_error=on_error,
+                retries=retries,
+                timeout=timeout,
+                outputs=outputs,
+                name=name,
+                version=version,
+            )
+            self._take("@app.batch", spec)
+            return model
+
+        return register
+
+    def _take(self, decorator: str, spec: _model.ModelSpec) -> None:
+        if any(spec.name == other.name for other in self._models):
+            problem = f"is taken by another model of App({self._settings.name!r})"
+            raise _check.refusal(f"{decorator} name", spec.name, problem, "give one of them another name=")
+        self._models.append(spec)
 
     def run(self, until: Literal["end"] | None = None, *, drain: bool = False, adopt: bool = False) -> None:
         """Run until a signal, or until the end of the sources; blocks.
@@ -259,7 +332,8 @@ class App:
         """Return the counters of the present or latest run or test; from any thread, at any time.
 
         For each source and model, `consumed` = `events` (in a window) + `late_events` (late for all windows)
-        + `before_start` + the dead letters of the source.
+        + `before_start` + the dead letters of the source. For a model of `batch`, where an event counts as a
+        window of its own, `consumed` = `scored` + dead letters, of the source and of the model.
 
         Returns:
             Totals (`consumed`, `dead_letters`, `late_pairs`, `windows` produced, `epochs` committed,

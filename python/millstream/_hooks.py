@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from millstream._core import WindowBatch
+from millstream._events import EventModelSpec
 from millstream._model import ModelSpec
 
 _WARMUP_WINDOWS = 8
@@ -18,7 +19,7 @@ class ModelHooks:
         self._spec = spec
         self._loaded: list[Any] = []
 
-    def open(self) -> list[Callable[[WindowBatch], Any]]:
+    def open(self) -> list[Callable[..., Any]]:
         """Load the model and return what each worker calls.
 
         Where one instance fails, those loaded before it are closed.
@@ -49,6 +50,9 @@ class ModelHooks:
         self._loaded.append(instance)
         if hasattr(instance, "warmup"):
             spec, source = self._spec, self._spec.source
+            if isinstance(spec, EventModelSpec):
+                instance.warmup(spec.warmup_batch())
+                return
             made_up = WindowBatch.synthetic(
                 list(source.fields),
                 min(_WARMUP_WINDOWS, spec.max_batch),

@@ -105,7 +105,7 @@ def declare(
         on_error=_check.choice(f"{owner} on_error", on_error, get_args(OnError)),
         retries=_check.count(f"{owner} retries", retries, least=0, most=_MOST_RETRIES),
         timeout_ms=None if timeout is None else duration_ms(f"{owner} timeout", timeout),
-        outputs=None if outputs is None else _output_names(f"{owner} outputs", outputs),
+        outputs=None if outputs is None else output_names(f"{owner} outputs", outputs, _RESERVED_FIELDS),
         timestamps=_check.flag(f"{owner} timestamps", timestamps),
         pad_batch_to=pad_batch_to,
     )
@@ -115,7 +115,8 @@ def declare(
     return spec
 
 
-def _output_names(setting: str, value: object) -> tuple[str, ...]:
+def output_names(setting: str, value: object, reserved: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the fields of a result, checked; `reserved` are those that it has anyway."""
     fix = 'write a list of field names: outputs=["label", "score"]'
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise _check.refusal(setting, value, "is not a list of names", fix)
@@ -125,7 +126,7 @@ def _output_names(setting: str, value: object) -> tuple[str, ...]:
     for name in names:
         if names.count(name) > 1:
             raise _check.refusal(setting, value, f"names {name!r} twice", "name each field once")
-        if name in _RESERVED_FIELDS:
+        if name in reserved:
             problem = f"names {name!r}, which each result record already has"
             raise _check.refusal(setting, value, problem, "give it another name")
     return names

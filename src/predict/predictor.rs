@@ -186,12 +186,13 @@ impl Predictor {
         if form == Form::Wrong && !breaker.proven() {
             return Err(last);
         }
+        let one = self.config().unit().one();
         match breaker.failed(windows, answer) {
             Verdict::Held => Ok(Vec::new()),
             Verdict::Stop(batches, windows) => Err(Error::ModelBroken {
                 text: format!(
-                    "model {} failed on every window of {batches} batches in a row, {windows} windows in all: none of them \
-                     is committed. The last failure: {last}. Correct the model and start again: the same windows come \
+                    "model {} failed on every {one} of {batches} batches in a row, {windows} {one}s in all: none of them \
+                     is committed. The last failure: {last}. Correct the model and start again: the same {one}s come \
                      again",
                     self.config().name
                 ),
@@ -232,7 +233,8 @@ impl Predictor {
         log.warning(
             "predict",
             format!(
-                "{failed} of {windows} windows of a batch failed{since}: they {way}. The last failure: {last}"
+                "{failed} of {windows} {}s of a batch failed{since}: they {way}. The last failure: {last}",
+                self.config().unit().one()
             ),
         );
     }
@@ -274,10 +276,12 @@ impl Calls<'_> {
                     self.trusted(&mut batch.pick(std::iter::once(index)))?;
                 }
                 Trust::Never => {
+                    let (config, unit) = (self.predictor.config(), self.predictor.config().unit());
                     let text = format!(
-                        "predict of model {} has ended the run {MOST} times by not returning from the window {}",
-                        self.predictor.config().name,
-                        describe(window)
+                        "predict of model {} has ended the run {MOST} times by not returning from the {} {}",
+                        config.name,
+                        unit.one(),
+                        describe(unit, window)
                     );
                     self.fail(&batch, index, Reason::ModelError, Error::model(text));
                 }
@@ -312,7 +316,7 @@ impl Calls<'_> {
         counters.pool_busy.fetch_sub(1, Ordering::Relaxed);
         let outputs = outputs?;
         predictor.load.batcher().observe(batch.len(), events, took.as_secs_f64());
-        check_outputs(&predictor.config().name, batch.len(), &outputs)?;
+        check_outputs(predictor.config(), batch.len(), &outputs)?;
         self.form = Form::Usable;
         let mut rows = Ok(Vec::new());
         let encoder = &predictor.encoder;
@@ -332,10 +336,11 @@ impl Calls<'_> {
     fn too_large(&mut self, batch: &Batch, index: usize, bytes: usize) -> Result<()> {
         let config = self.predictor.config();
         let error = Error::model(format!(
-            "the result of model {} for the window {} takes {bytes} bytes, and its sink {:?} takes {} at the most \
+            "the result of model {} for the {} {} takes {bytes} bytes, and its sink {:?} takes {} at the most \
              (result_too_large): return less, or raise max.message.bytes of the topic and message.max.bytes in kafka=",
             config.name,
-            describe(&batch.windows[index]),
+            config.unit().one(),
+            describe(config.unit(), &batch.windows[index]),
             config.sink,
             self.predictor.encoder.largest()
         ));

@@ -235,10 +235,10 @@ fn poison_events_are_dead_letters_once_and_their_siblings_are_scored() {
         let one_in = 2 + seed as i64 % 7;
         let plan = scoring_alone(&settings, 3);
         let log = fresh();
-        let poison = model(move |seq| (seq * 0x9e37 >> 3) % one_in == 0);
+        let poison = model(move |seq| ((seq * 0x9e37) >> 3) % one_in == 0);
         run(seed, &plan, &log, &events, &settings, seed as usize % 4, &poison);
         let (dead, good): (Vec<i64>, Vec<i64>) =
-            accepted(&events).into_iter().partition(|seq| (seq * 0x9e37 >> 3) % one_in == 0);
+            accepted(&events).into_iter().partition(|seq| ((seq * 0x9e37) >> 3) % one_in == 0);
         assert_eq!(offsets(&scores(&log)), good, "seed {seed}");
         let letters = log.topic("app.dead-letter").into_iter().flatten();
         let of_model: Vec<_> =
@@ -320,7 +320,9 @@ fn what_an_app_without_such_models_commits_stays_as_it_was() {
              \"m\":[{{\"n\":\"m0\",\"w\":[10,5,1,2],\"f\":null}}]}}"
         )
     );
-    assert!(text(&scoring(&models, &settings, 0)).ends_with("{\"n\":\"scorer\",\"w\":[0,0,0,0],\"f\":null}]}"));
+    assert!(
+        text(&scoring(&models, &settings, 0)).ends_with("{\"n\":\"scorer\",\"w\":[0,0,0,0],\"f\":null}]}")
+    );
 }
 
 /// Some steps of an app in random order, then it is gone.

@@ -45,9 +45,13 @@ impl Lane {
     /// epoch is cut.
     pub(super) fn scores_due(&self, model: usize) -> usize {
         let config = &self.plan.models[model];
-        let (Some(place), Some(max_wait)) = (self.place_of_scorer(model), config.max_wait_ms) else { return 0 };
+        let (Some(place), Some(max_wait)) = (self.place_of_scorer(model), config.max_wait_ms) else {
+            return 0;
+        };
         let (mut waiting, mut urgent) = (0, false);
-        for partition in self.partitions.iter().flatten().filter(|partition| partition.source == config.source) {
+        for partition in
+            self.partitions.iter().flatten().filter(|partition| partition.source == config.source)
+        {
             let singles = &partition.singles[place];
             waiting += singles.len();
             urgent |= singles.first().is_some_and(|first| {

@@ -78,8 +78,11 @@ impl StartPoint {
 
     /// State as it was at this point, before the replay.
     pub fn restoring(&self, plan: &Plan, metrics: &Metrics) -> Restoring {
-        let models: Vec<_> =
-            plan.models_with(self.source, Unit::Window).into_iter().map(|model| &plan.models[model]).collect();
+        let models: Vec<_> = plan
+            .models_with(self.source, Unit::Window)
+            .into_iter()
+            .map(|model| &plan.models[model])
+            .collect();
         let of_windows = self.metadata.models.iter().filter(|model| model.unit() == Unit::Window);
         let floors: Vec<Floor> = of_windows.map(|model| Floor::from(&model.floor)).collect();
         let source = &plan.sources[self.source];

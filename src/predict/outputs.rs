@@ -123,9 +123,7 @@ pub(crate) fn check_outputs(model: &ModelConfig, windows: usize, outputs: &Outpu
         }
         Outputs::Rows(all) => {
             rows(all.len(), "")?;
-            all.iter()
-                .flatten()
-                .try_for_each(|row| check_names(row.iter().map(|(field, _)| field).collect()))
+            all.iter().flatten().try_for_each(|row| check_names(row.iter().map(|(field, _)| field).collect()))
         }
     }
 }

@@ -37,14 +37,14 @@ fn hanging(batch: &mut Batch) -> Result<Outputs> {
 }
 
 /// Never returns from the event at one offset.
-fn hanging_on_an_event(batch: &mut Batch) -> Result<Outputs> {
+fn hanging_on_an_event(batch: &mut Batch) -> Outputs {
     if batch.windows.iter().any(|event| event.offsets.0 == 19) {
         loop {
             std::thread::park();
         }
     }
     let offsets = batch.windows.iter().map(|event| event.offsets.0).collect();
-    Ok(vec![("seq".to_owned(), Column::Ints(offsets))].into())
+    vec![("seq".to_owned(), Column::Ints(offsets))].into()
 }
 
 /// One run to the end of the source.
@@ -136,15 +136,16 @@ fn an_event_that_has_ended_the_run_three_times_is_a_dead_letter_and_its_siblings
     plan.models[0].max_batch = 5;
     let plan = Arc::new(plan);
     let committed = || Metadata::decode(&log.committed(&engine::partition()).unwrap().1).unwrap();
+    let run = || run_with(&plan, &log, Arc::new(|batch: &mut Batch| Ok(hanging_on_an_event(batch))));
     for attempt in 1..=3 {
-        let error = run_with(&plan, &log, Arc::new(hanging_on_an_event)).unwrap_err().to_string();
+        let error = run().unwrap_err().to_string();
         assert!(error.contains("timeout=300ms"), "{error}");
         let alone = error.contains("on 1 events: \"k007\" at offset 19 of partition 0.");
         assert!(attempt == 1 || alone, "{error}");
         let extension = committed().extension;
         assert!(!extension.struck_events.is_empty() && extension.strikes.is_empty());
     }
-    run_with(&plan, &log, Arc::new(hanging_on_an_event)).unwrap();
+    run().unwrap();
     let offset = |record| engine::header(record, "offset").parse::<i64>().unwrap();
     let dead: Vec<i64> = log.topic("app.dead-letter").iter().flatten().map(offset).collect();
     assert_eq!(dead, [19]);

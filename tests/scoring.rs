@@ -9,14 +9,16 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use engine::Settings;
-use millstream::batch::Batch;
+use millstream::batch::{Batch, WindowMeta};
 use millstream::config::{ModelConfig, Plan};
 use millstream::error::{Error, Result};
 use millstream::metadata::{FloorText, Metadata};
 use millstream::metrics::Metrics;
 use millstream::offline::Offline;
 use millstream::predict::{Column, Model as Predict, Outputs};
+use millstream::record::Key;
 use millstream::sink::{MemoryLog, MemoryRecord};
+use millstream::strikes::{Namer, Trust};
 use oracle::log::{Rng, Shape, random_log, random_models};
 use oracle::{Event, Floor, Model, Spec, expect};
 use serde_json::Value;
@@ -141,6 +143,22 @@ fn fresh() -> MemoryLog {
     log
 }
 
+/// Commits what a group would have committed whose models of windows have these floors; that of the scorer, whichever it
+/// is, must not become another's.
+fn commit_floors(plan: &Plan, models: &[Model], log: &MemoryLog) {
+    let mut metadata = Metadata::of(plan, 0, None, 1);
+    let mut floors: Vec<_> = models.iter().map(|model| model.floor.clone()).collect();
+    floors.insert(1, Floor::Value(i64::MAX));
+    for (text, floor) in metadata.models.iter_mut().zip(floors) {
+        text.floor = FloorText::from(match floor {
+            Floor::None => millstream::window::Floor::None,
+            Floor::Value(time) => millstream::window::Floor::At(time),
+            Floor::Pending => millstream::window::Floor::Pending,
+        });
+    }
+    log.commit(&engine::partition(), 0, metadata.encode());
+}
+
 fn scores(log: &MemoryLog) -> Vec<MemoryRecord> {
     log.topic("scores").into_iter().flatten().collect()
 }
@@ -173,11 +191,9 @@ fn each_event_is_scored_once_in_offset_order_beside_windows_that_do_not_change()
         };
         let plan = scoring(&models, &settings, [0, 1, 5_000][seed as usize / 4 % 3]);
         let log = fresh();
+        commit_floors(&plan, &models, &log);
         let crashes = seed as usize % 5;
         let metrics = run(seed, &plan, &log, &events, &settings, crashes, &model(never));
-        // The scorer stands between the models of windows: their numbers go on after it.
-        let floors = models.iter().map(|model| Model { floor: Floor::None, ..model.clone() });
-        let models: Vec<Model> = floors.collect();
         let expected = expect(&events, &models, &[], Some(MAX_FUTURE));
         engine::check(&log, &models, &expected);
         let found = scores(&log);
@@ -402,6 +418,52 @@ fn a_window_that_joins_a_group_which_began_in_mid_log_knows_it() {
     assert_eq!(floors(adopted), [pending.clone(), pending]);
     let later = Metadata { clock: Some(500), ..begun };
     assert_eq!(floors(both.clone().adopting(later, 90, "p").unwrap())[0], FloorText::At(500));
-    let first = both.clone().adopting(Metadata { clock: Some(500), ..both.clone() }, 90, "p").unwrap();
-    assert_eq!(floors(first), [FloorText::None(()), FloorText::None(())]);
+    let windows = Metadata::of(&engine::plan(&models, &settings), 0, None, 1);
+    let joined = both.adopting(Metadata { clock: Some(500), ..windows }, 90, "p").unwrap();
+    assert_eq!(floors(joined), [FloorText::None(()), FloorText::None(())], "an event has no floor in time");
+}
+
+#[test]
+fn an_event_that_ended_the_run_is_remembered_until_it_is_committed() {
+    let settings = Settings { poll: 5, max_batch: 5, ..Settings::default() };
+    let (plan, log) = (scoring_alone(&settings, 0), fresh());
+    let struck = WindowMeta {
+        assignment: 0,
+        epoch: 0,
+        partition: 0,
+        key: Key::from(&b"k"[..]),
+        // Long before the clock of the events that come first.
+        start: 1,
+        end: 2,
+        events: 1,
+        offsets: (19, 19),
+        trust: Trust::Full,
+    };
+    let mut metadata = Metadata::of(&plan, 0, None, 1);
+    metadata.extension.struck_events.strike(&Namer::new(&plan, 0), &[struck], true);
+    log.commit(&engine::partition(), 0, metadata.encode());
+    let predict: Arc<dyn Predict> = Arc::new(|batch: &mut Batch| -> Result<Outputs> {
+        let alone = batch.windows.iter().any(|event| event.offsets.0 == 19);
+        assert!(!alone || batch.len() == 1, "what has ended a run is called alone");
+        Ok(vec![("n".to_owned(), Column::Ints(vec![0; batch.len()]))].into())
+    });
+    let metrics = Arc::new(Metrics::new(&plan));
+    let mut app = engine::start_with(&plan, &metrics, &log, &settings, Rng::new(1), false, &predict);
+    for offset in 0..40 {
+        let time = if offset == 19 { 1 } else { 1_000 };
+        let event = Event { offset, key: b"k".to_vec(), time, record_time: None, valid: true, value: 0.0 };
+        engine::append(&log, &event);
+    }
+    let mut seen = BTreeSet::new();
+    for _ in 0..100 {
+        app.ingest().unwrap();
+        app.predict().unwrap();
+        app.commit().unwrap();
+        app.advance(1);
+        let (next, text) = log.committed(&engine::partition()).unwrap();
+        let remembered = !Metadata::decode(&text).unwrap().extension.struck_events.is_empty();
+        assert_eq!(remembered, next <= 19, "at offset {next}");
+        seen.insert(next);
+    }
+    assert!(seen.len() > 5 && seen.contains(&40), "{seen:?}");
 }

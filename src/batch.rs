@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::config::DType;
+use crate::config::{DType, Unit};
 use crate::context::Context;
 use crate::record::Key;
 use crate::strikes::Trust;
@@ -31,6 +31,39 @@ pub struct WindowMeta {
     pub offsets: (i64, i64),
     /// Whether it may be in one call with others.
     pub trust: Trust,
+}
+
+impl WindowMeta {
+    /// A single event as a unit of its own: the window of the millisecond that it is in, with nothing else in it.
+    pub(crate) fn of_event(
+        (assignment, epoch): (u64, u64),
+        partition: i32,
+        key: Key,
+        time: Millis,
+        offset: i64,
+    ) -> Self {
+        Self {
+            assignment,
+            epoch,
+            partition,
+            key,
+            start: time,
+            end: time + 1,
+            events: 1,
+            offsets: (offset, offset),
+            trust: Trust::Full,
+        }
+    }
+}
+
+impl Unit {
+    /// Where a window stands among those of its partition: at its end; an event at its offset.
+    pub fn place(self, window: &WindowMeta) -> i64 {
+        match self {
+            Self::Window => window.end,
+            Self::Event => window.offsets.0,
+        }
+    }
 }
 
 /// Arrays that a model has taken out of a batch, as it holds them.

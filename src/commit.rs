@@ -216,7 +216,7 @@ impl<K: Sink> SinkStage<K> {
             let mine = strike.windows.iter().filter(|window| window.assignment == *assignment);
             let windows: Vec<_> = mine.cloned().collect();
             let mut metadata = Metadata::decode(&committed.metadata).filter(|_| !windows.is_empty())?;
-            metadata.extension.strikes.strike(&strike.namer, &windows, alone);
+            metadata.extension.strikes_of(strike.namer.unit()).strike(&strike.namer, &windows, alone);
             Some(Part {
                 assignment: *assignment,
                 partition: committed.partition.clone(),

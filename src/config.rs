@@ -174,6 +174,25 @@ pub struct SourceConfig {
     pub scattered: bool,
 }
 
+/// What a model is called with, one row each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Windows.
+    Window,
+    /// Single events: each is a unit that is closed as soon as it is there.
+    Event,
+}
+
+impl Unit {
+    /// The word for one.
+    pub fn one(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Event => "event",
+        }
+    }
+}
+
 /// A model and its windows.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -227,6 +246,9 @@ pub struct ModelConfig {
     pub pad_batch_to: Option<usize>,
     /// The fields of its results, by column; none is what it returns.
     pub outputs: Option<Vec<String>>,
+    /// For a model of single events: how long one waits for others to make a batch with. None: it is one of windows.
+    #[serde(default)]
+    pub max_wait_ms: Option<Millis>,
 }
 
 impl ModelConfig {
@@ -239,6 +261,11 @@ impl ModelConfig {
     /// Its windows.
     pub fn windows(&self) -> Aligned {
         Aligned { size: self.size_ms, hop: self.hop_ms, offset: self.offset_ms }
+    }
+
+    /// What it is called with.
+    pub fn unit(&self) -> Unit {
+        if self.max_wait_ms.is_some() { Unit::Event } else { Unit::Window }
     }
 }
 
@@ -301,6 +328,11 @@ impl Plan {
     /// The models of a source, by place in the plan.
     pub fn models_of(&self, source: usize) -> Vec<usize> {
         (0..self.models.len()).filter(|model| self.models[*model].source == source).collect()
+    }
+
+    /// The models of a source that are called with one unit, by place in the plan.
+    pub fn models_with(&self, source: usize, unit: Unit) -> Vec<usize> {
+        self.models_of(source).into_iter().filter(|model| self.models[*model].unit() == unit).collect()
     }
 
     /// The distinct sink topics, in order of first use.

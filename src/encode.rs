@@ -8,8 +8,8 @@ pub use dead_letter::Failure;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::batch::WindowMeta;
-use crate::config::Plan;
 use crate::config::hex;
+use crate::config::{Plan, Unit};
 use crate::decode::Reason;
 use crate::error::{Error, Result};
 use crate::lane::Routes;
@@ -37,8 +37,8 @@ pub struct EncodedResult {
     pub assignment: u64,
     /// The epoch its window closed in.
     pub epoch: u64,
-    /// The window's end: results of an epoch are ordered by (end, key bytes, model).
-    pub end: Millis,
+    /// The window's end, or the offset of a single event: results of an epoch are ordered by (it, key bytes, model).
+    pub place: i64,
     /// The model.
     pub model: usize,
     /// The place of its model by name.
@@ -62,6 +62,7 @@ pub enum Encoded {
 #[derive(Clone, Debug)]
 pub struct ResultEncoder {
     model: usize,
+    unit: Unit,
     stream: Stream,
     fingerprint: [u8; 16],
     keep_partition: bool,
@@ -82,6 +83,7 @@ impl ResultEncoder {
         let sink = plan.sinks().iter().position(|sink| *sink == config.sink).unwrap_or(0);
         Self {
             model,
+            unit: config.unit(),
             stream: Stream::Sink(sink),
             fingerprint: plan.fingerprint(config),
             keep_partition: routes.sinks[model],
@@ -105,7 +107,7 @@ impl ResultEncoder {
         EncodedResult {
             assignment: window.assignment,
             epoch: window.epoch,
-            end: window.end,
+            place: self.unit.place(window),
             model: self.model,
             rank: self.rank,
             fate,
@@ -119,7 +121,7 @@ impl ResultEncoder {
             if outputs.is_silent(row) {
                 return Ok(Encoded::Result(self.result(window, Fate::Silent, None)));
             }
-            let value = value(window, outputs, row).map_err(|error| {
+            let value = value(self.unit, window, outputs, row).map_err(|error| {
                 Error::model(format!(
                     "a result of model {} cannot be written as JSON: {error}",
                     plan.models[self.model].name
@@ -129,8 +131,7 @@ impl ResultEncoder {
             if bytes > self.largest {
                 return Ok(Encoded::TooLarge(bytes));
             }
-            let id =
-                plan.window_id(&self.fingerprint, window.partition, &window.key, window.start, window.end);
+            let id = plan.id_of(self.unit, &self.fingerprint, window);
             let record = OutRecord {
                 stream: self.stream,
                 partition: self.keep_partition.then_some(window.partition),
@@ -145,11 +146,11 @@ impl ResultEncoder {
     }
 }
 
-fn value(window: &WindowMeta, outputs: &Outputs, row: usize) -> serde_json::Result<Vec<u8>> {
+fn value(unit: Unit, window: &WindowMeta, outputs: &Outputs, row: usize) -> serde_json::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(128);
     let mut serializer = serde_json::Serializer::new(&mut bytes);
     let mut map = serializer.serialize_map(None)?;
-    identify(&mut map, window)?;
+    identify(&mut map, unit, window)?;
     match outputs {
         Outputs::Columns(columns) => {
             for (name, column) in columns {
@@ -173,14 +174,26 @@ fn value(window: &WindowMeta, outputs: &Outputs, row: usize) -> serde_json::Resu
     Ok(bytes)
 }
 
-/// What says which window it is, in a result and in a dead letter.
-fn identify<M: SerializeMap>(map: &mut M, window: &WindowMeta) -> std::result::Result<(), M::Error> {
+/// What says which window or event it is, in a result and in a dead letter.
+fn identify<M: SerializeMap>(
+    map: &mut M,
+    unit: Unit,
+    window: &WindowMeta,
+) -> std::result::Result<(), M::Error> {
     match std::str::from_utf8(&window.key) {
         Ok(text) => map.serialize_entry("key", text)?,
         Err(_) => map.serialize_entry("key", &HexKey { hex: hex(&window.key) })?,
     }
-    map.serialize_entry("window", &Bounds { start: window.start, end: window.end })?;
-    map.serialize_entry("n_events", &window.events)
+    match unit {
+        Unit::Window => {
+            map.serialize_entry("window", &Bounds { start: window.start, end: window.end })?;
+            map.serialize_entry("n_events", &window.events)
+        }
+        Unit::Event => {
+            map.serialize_entry("timestamp", &window.start)?;
+            map.serialize_entry("offset", &window.offsets.0)
+        }
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -195,11 +208,14 @@ struct HexKey {
     hex: String,
 }
 
-/// A window for people: its key and bounds.
-pub fn describe(window: &WindowMeta) -> String {
+/// A window for people: its key and bounds; an event: its key and where it is.
+pub fn describe(unit: Unit, window: &WindowMeta) -> String {
     let key = match std::str::from_utf8(&window.key) {
         Ok(text) => format!("{text:?}"),
         Err(_) => format!("0x{}", hex(&window.key)),
     };
-    format!("{key} [{}, {})", window.start, window.end)
+    match unit {
+        Unit::Window => format!("{key} [{}, {})", window.start, window.end),
+        Unit::Event => format!("{key} at offset {} of partition {}", window.offsets.0, window.partition),
+    }
 }

@@ -193,8 +193,8 @@ fn take_part(queue: &mut Queue) -> Option<Part> {
     part
 }
 
-/// The order of output of a partition: by sink, then (end, key bytes, model).
+/// The order of output of a partition: by sink, then (end or offset, key bytes, model).
 fn order(result: &EncodedResult) -> Option<(Stream, i64, &[u8], usize)> {
     let record = result.record.as_ref()?;
-    Some((record.stream, result.end, record.key.as_deref().unwrap_or_default(), result.rank))
+    Some((record.stream, result.place, record.key.as_deref().unwrap_or_default(), result.rank))
 }

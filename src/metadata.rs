@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ModelConfig, Plan};
+use crate::config::{ModelConfig, Plan, Unit};
 use crate::error::{Error, Result};
 use crate::strikes::Strikes;
 use crate::time::{BEFORE_ALL, MAX_TIME, Millis};
@@ -14,18 +14,28 @@ pub const MAX_CHARS: usize = 4096;
 
 const VERSION: u32 = 1;
 
+/// What stands for the windows of a model of single events: no window is of no size.
+const EACH_EVENT: [Millis; 4] = [0; 4];
+
 /// A model's windows as they were when the offset was committed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelMetadata {
     /// Name.
     #[serde(rename = "n")]
     pub name: String,
-    /// Size, hop, offset and grace in milliseconds.
+    /// Size, hop, offset and grace in milliseconds; all of them zero where it scores each event.
     #[serde(rename = "w")]
     pub windows: [Millis; 4],
     /// Its floor.
     #[serde(rename = "f")]
     pub floor: FloorText,
+}
+
+impl ModelMetadata {
+    /// What it is called with.
+    pub fn unit(&self) -> Unit {
+        if self.windows == EACH_EVENT { Unit::Event } else { Unit::Window }
+    }
 }
 
 /// A floor as text: null, a number or `"pending"`.
@@ -115,6 +125,9 @@ pub struct Extension {
     /// Windows that have ended the run.
     #[serde(rename = "h", default, skip_serializing_if = "Strikes::is_empty")]
     pub strikes: Strikes,
+    /// Single events that have ended the run, by offset.
+    #[serde(rename = "e", default, skip_serializing_if = "Strikes::is_empty")]
+    pub struck_events: Strikes,
     /// What later versions add; kept as it is.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
@@ -122,7 +135,15 @@ pub struct Extension {
 
 impl Extension {
     fn is_empty(&self) -> bool {
-        self.strikes.is_empty() && self.rest.is_empty()
+        self.strikes.is_empty() && self.struck_events.is_empty() && self.rest.is_empty()
+    }
+
+    /// What has ended the run, of one kind.
+    pub fn strikes_of(&mut self, unit: Unit) -> &mut Strikes {
+        match unit {
+            Unit::Window => &mut self.strikes,
+            Unit::Event => &mut self.struck_events,
+        }
     }
 }
 
@@ -174,7 +195,11 @@ impl Metadata {
             largest.clock = Some(-MAX_TIME);
             largest.jump = Some(-MAX_TIME);
             largest.begun = Some(-MAX_TIME);
-            largest.extension.strikes = Strikes::largest();
+            for unit in [Unit::Window, Unit::Event] {
+                if !plan.models_with(source, unit).is_empty() {
+                    *largest.extension.strikes_of(unit) = Strikes::largest();
+                }
+            }
             for model in &mut largest.models {
                 model.floor = FloorText::At(-MAX_TIME);
             }
@@ -232,7 +257,12 @@ impl Metadata {
         for model in &mut self.models {
             let unchanged = same_events
                 && committed.models.iter().any(|was| was.name == model.name && was.windows == model.windows);
-            model.floor = FloorText::from(if unchanged { committed.floor(&model.name) } else { begun });
+            // What scores each event begins with the first one that is not committed, whatever its time.
+            let begins = match (model.unit(), begun) {
+                (Unit::Event, Floor::At(_)) => Floor::None,
+                _ => begun,
+            };
+            model.floor = FloorText::from(if unchanged { committed.floor(&model.name) } else { begins });
         }
         let replay_from = if same_events { committed.replay_from } else { offset };
         Ok(Self {
@@ -279,7 +309,11 @@ impl Metadata {
                 return differs(&format!("model {}", model.name), "absent", "there");
             };
             if was.windows != model.windows {
-                let text = |[size, hop, offset, grace]: [Millis; 4]| {
+                let text = |windows: [Millis; 4]| {
+                    let [size, hop, offset, grace] = windows;
+                    if windows == EACH_EVENT {
+                        return "each event".to_owned();
+                    }
                     format!("size {size} ms, hop {hop} ms, offset {offset} ms, grace {grace} ms")
                 };
                 return differs(
@@ -307,5 +341,8 @@ impl Metadata {
 }
 
 fn windows(model: &ModelConfig) -> [Millis; 4] {
+    if model.unit() == Unit::Event {
+        return EACH_EVENT;
+    }
     [model.size_ms, model.hop_ms, model.offset_ms, model.grace_ms]
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 pub use histogram::{Seconds, Snapshot, Windows};
 
-use crate::config::Plan;
+use crate::config::{Plan, Unit};
 use crate::decode::Reason;
 use crate::encode::Fate;
 use crate::limits::StateTotals;
@@ -97,6 +97,8 @@ pub struct SourceMetrics {
 pub struct ModelMetrics {
     /// Name.
     pub name: String,
+    /// Whether it scores single events: each then counts as a window of its own.
+    pub of_events: bool,
     /// Events in at least one window.
     pub events: Counter,
     /// Events late for all their windows.
@@ -208,7 +210,11 @@ impl Metrics {
             models: plan
                 .models
                 .iter()
-                .map(|model| ModelMetrics { name: model.name.clone(), ..ModelMetrics::default() })
+                .map(|model| ModelMetrics {
+                    name: model.name.clone(),
+                    of_events: model.unit() == Unit::Event,
+                    ..ModelMetrics::default()
+                })
                 .collect(),
             ..Self::default()
         }

@@ -65,7 +65,7 @@ where
     }
     for (index, model) in models.iter().enumerate() {
         let config = &plan.models[index];
-        let batcher = Batcher::new(Bounds::of(config, WAITING));
+        let batcher = Batcher::of(config, Bounds::of(config, WAITING));
         let pool = Pool::start(config, &Predictor::new(shared, index, model.clone(), batcher), control)?;
         jobs.push(pool.jobs());
         watches.push(pool.watch());

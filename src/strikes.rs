@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::WindowMeta;
-use crate::config::{Plan, hex};
+use crate::config::{Plan, Unit, hex};
 use crate::error::Error;
 use crate::time::Millis;
 
@@ -32,11 +32,12 @@ pub enum Trust {
     Never,
 }
 
-/// Windows of a model, one of which did not return: those that end from the first to the last of these.
+/// Windows of a model, one of which did not return: those that end from the first to the last of these; of events
+/// those at such offsets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Suspects(String, Millis, Millis);
 
-/// A window that did not return: its identity, its end, how often.
+/// A window or an event that did not return: its identity, its end or offset, how often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Struck(String, Millis, u8);
 
@@ -53,14 +54,20 @@ pub struct Strikes {
 #[derive(Clone, Debug)]
 pub struct Namer {
     plan: Arc<Plan>,
+    unit: Unit,
     fingerprint: [u8; 16],
 }
 
 impl Namer {
     /// For the windows of a model.
     pub fn new(plan: &Arc<Plan>, model: usize) -> Self {
-        let fingerprint = plan.fingerprint(&plan.models[model]);
-        Self { plan: plan.clone(), fingerprint }
+        let config = &plan.models[model];
+        Self { plan: plan.clone(), unit: config.unit(), fingerprint: plan.fingerprint(config) }
+    }
+
+    /// What the model is called with.
+    pub fn unit(&self) -> Unit {
+        self.unit
     }
 
     fn model(&self) -> String {
@@ -68,9 +75,7 @@ impl Namer {
     }
 
     fn window(&self, window: &WindowMeta) -> String {
-        let id =
-            self.plan.window_id(&self.fingerprint, window.partition, &window.key, window.start, window.end);
-        hex(&id[..8])
+        hex(&self.plan.id_of(self.unit, &self.fingerprint, window)[..8])
     }
 }
 
@@ -93,16 +98,13 @@ impl Strikes {
 
     fn suspects(&self, namer: &Namer, window: &WindowMeta) -> bool {
         let model = namer.model();
-        self.suspects.iter().any(|s| s.0 == model && (s.1..=s.2).contains(&window.end))
+        self.suspects.iter().any(|s| s.0 == model && (s.1..=s.2).contains(&namer.unit.place(window)))
     }
 
     /// A call of these windows of this partition ended the run; `alone` where there was no other window in it.
     pub fn strike(&mut self, namer: &Namer, windows: &[WindowMeta], alone: bool) {
-        let (Some(first), Some(last)) =
-            (windows.iter().map(|w| w.end).min(), windows.iter().map(|w| w.end).max())
-        else {
-            return;
-        };
+        let places = || windows.iter().map(|window| namer.unit.place(window));
+        let (Some(first), Some(last)) = (places().min(), places().max()) else { return };
         if !alone {
             self.suspects.push(Suspects(namer.model(), first, last));
             keep_newest(&mut self.suspects, SUSPECTS);
@@ -114,16 +116,17 @@ impl Strikes {
             let before = u8::from(self.suspects(namer, window));
             match self.windows.iter_mut().find(|struck| struck.0 == name) {
                 Some(Struck(.., times)) => *times = times.saturating_add(1),
-                None => self.windows.push(Struck(name, window.end, before + 1)),
+                None => self.windows.push(Struck(name, namer.unit.place(window), before + 1)),
             }
         }
         keep_newest(&mut self.windows, WINDOWS);
     }
 
-    /// Every window that ends by `watermark` is closed and will be committed with what is cut now.
-    pub fn forget(&mut self, watermark: Millis) {
-        self.suspects.retain(|suspects| suspects.2 > watermark);
-        self.windows.retain(|struck| struck.1 > watermark);
+    /// Every window that ends by this watermark, or every event up to this offset, will be committed with what is cut
+    /// now.
+    pub fn forget(&mut self, last: i64) {
+        self.suspects.retain(|suspects| suspects.2 > last);
+        self.windows.retain(|struck| struck.1 > last);
     }
 
     /// As much as there may be, for a check of the room.

@@ -18,7 +18,7 @@ use millstream::log;
 use millstream::metadata::Metadata;
 use millstream::metrics::Metrics;
 use millstream::pipeline;
-use millstream::predict::{Model as Predict, Outputs};
+use millstream::predict::{Column, Model as Predict, Outputs};
 use millstream::shared::Shared;
 use millstream::sink::{MemoryLog, MemorySink};
 use millstream::source::MemorySource;
@@ -36,8 +36,23 @@ fn hanging(batch: &mut Batch) -> Result<Outputs> {
     engine::echo(batch)
 }
 
+/// Never returns from the event at one offset.
+fn hanging_on_an_event(batch: &mut Batch) -> Outputs {
+    if batch.windows.iter().any(|event| event.offsets.0 == 19) {
+        loop {
+            std::thread::park();
+        }
+    }
+    let offsets = batch.windows.iter().map(|event| event.offsets.0).collect();
+    vec![("seq".to_owned(), Column::Ints(offsets))].into()
+}
+
 /// One run to the end of the source.
 fn run(plan: &Arc<Plan>, log: &MemoryLog) -> Result<()> {
+    run_with(plan, log, Arc::new(hanging))
+}
+
+fn run_with(plan: &Arc<Plan>, log: &MemoryLog, model: Arc<dyn Predict>) -> Result<()> {
     let (says, _reader) = log::channel();
     let shared = Shared {
         plan: plan.clone(),
@@ -53,7 +68,6 @@ fn run(plan: &Arc<Plan>, log: &MemoryLog) -> Result<()> {
         let source = MemorySource::new(of_lane.clone(), vec![engine::TOPIC.to_owned()], 100);
         Ok((source, MemorySink::new(plan.clone(), of_lane.clone())))
     };
-    let model: Arc<dyn Predict> = Arc::new(hanging);
     let mut running = pipeline::start(&shared, &[model], connect)?;
     while !running.wait(Duration::from_millis(20)) {}
     running.join()
@@ -111,4 +125,38 @@ fn with_on_error_fail_a_call_that_does_not_return_ends_the_run_and_nothing_is_re
     assert!(error.contains("timeout=300ms"), "{error}");
     let (_, text) = log.committed(&engine::partition()).unwrap();
     assert!(Metadata::decode(&text).unwrap().extension.strikes.is_empty(), "{text}");
+}
+
+#[test]
+fn an_event_that_has_ended_the_run_three_times_is_a_dead_letter_and_its_siblings_are_scored_once() {
+    let (plan, log, _, events) = filled("dead_letter");
+    let mut plan = (*plan).clone();
+    plan.models[0].max_wait_ms = Some(1);
+    plan.models[0].timestamps = false;
+    plan.models[0].max_batch = 5;
+    let plan = Arc::new(plan);
+    let committed = || Metadata::decode(&log.committed(&engine::partition()).unwrap().1).unwrap();
+    let run = || run_with(&plan, &log, Arc::new(|batch: &mut Batch| Ok(hanging_on_an_event(batch))));
+    for attempt in 1..=3 {
+        let error = run().unwrap_err().to_string();
+        assert!(error.contains("timeout=300ms"), "{error}");
+        let alone = error.contains("on 1 events: \"k007\" at offset 19 of partition 0.");
+        assert!(attempt == 1 || alone, "{error}");
+        let extension = committed().extension;
+        assert!(!extension.struck_events.is_empty() && extension.strikes.is_empty());
+    }
+    run().unwrap();
+    let offset = |record| engine::header(record, "offset").parse::<i64>().unwrap();
+    let dead: Vec<i64> = log.topic("app.dead-letter").iter().flatten().map(offset).collect();
+    assert_eq!(dead, [19]);
+    let seqs: Vec<i64> = log
+        .topic("out0")
+        .iter()
+        .flatten()
+        .map(|record| serde_json::from_slice::<serde_json::Value>(record.value.as_ref().unwrap()).unwrap())
+        .map(|value| value["seq"].as_i64().unwrap())
+        .collect();
+    let siblings: Vec<i64> = events.iter().map(|event| event.offset).filter(|offset| *offset != 19).collect();
+    assert_eq!(seqs, siblings);
+    assert!(committed().extension.struck_events.is_empty(), "what is done is forgotten");
 }

@@ -1,7 +1,7 @@
 """Run your Python model on every window of a Kafka stream."""
 
 from millstream._app import App
-from millstream._core import Window, WindowBatch, __version__
+from millstream._core import Event, EventBatch, Window, WindowBatch, __version__
 from millstream._records import Advance, Record
 from millstream._topic import Topic
 from millstream._windows import HoppingWindow, TumblingWindow
@@ -21,6 +21,8 @@ __all__ = [
     "App",
     "ConfigError",
     "DecodeError",
+    "Event",
+    "EventBatch",
     "FencedError",
     "HoppingWindow",
     "KafkaError",

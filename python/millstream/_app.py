@@ -9,7 +9,19 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
-from millstream import _check, _core, _html, _model, _params, _plan, _pool, _registry, _settings, _testing
+from millstream import (
+    _check,
+    _core,
+    _events,
+    _html,
+    _model,
+    _params,
+    _plan,
+    _pool,
+    _registry,
+    _settings,
+    _testing,
+)
 from millstream._adapted import Features, Method, adapt
 from millstream._background import Background
 from millstream._core import Engine
@@ -218,7 +230,7 @@ class App:
                 name=name,
                 version=version,
             )
-            _registry.add(self._models, spec, self._settings.name, running=self._busy.locked())
+            self._take("@app.model", spec)
             return model
 
         return register
@@ -261,6 +273,83 @@ class App:
             ConfigError: An argument is of a wrong type or value, or the name is taken.
         """
         self.model(source, window=window, sink=sink, **options)(adapt(model, features, method))
+
+    def batch(
+        self,
+        source: Topic,
+        *,
+        sink: str,
+        max_events: int = 1024,
+        max_wait: Duration = "50ms",
+        target: Duration | None = None,
+        workers: int = 1,
+        per_worker: bool = False,
+        on_error: Literal["dead_letter", "fail", "skip"] = "dead_letter",
+        retries: int = 0,
+        timeout: Duration | None = None,
+        load_timeout: Duration | None = None,
+        outputs: Sequence[str] | None = None,
+        name: str | None = None,
+        version: str | None = None,
+    ) -> Callable[[M], M]:
+        """Register a model that scores every event: a function `predict(batch)`, or a class with that method.
+
+        `predict` gets an EventBatch of n events and returns n rows, in any of the forms that `model` takes. A
+        result has the key, the partition and the time of its event; those of a partition are in offset order.
+        There is no window, so nothing is late and nothing waits for a clock.
+
+        Args:
+            source: Where the events come from.
+            sink: Topic of the results. It may be the source of another model.
+            max_events: Most events in one call. So many that wait make a batch.
+            max_wait: How long an event waits for others, at the most, while a worker is free. Whatever is
+                there makes a batch then, and where the app's `epoch` ends; `"0ms"`: at once.
+            target: How long one call should take, as far as the model can keep up with it: the number of
+                events is then found from what calls take. None: as many as there are, up to `max_events`.
+            workers: See `model`.
+            per_worker: See `model`.
+            on_error: What happens to an event that the model fails on; the others of its batch get their
+                results. See `model`.
+            retries: See `model`.
+            timeout: See `model`.
+            load_timeout: See `model`.
+            outputs: See `model`.
+            name: See `model`.
+            version: See `model`.
+
+        Returns:
+            A decorator that gives back what it decorates, unchanged.
+
+        Raises:
+            ConfigError: An argument is of a wrong type or value, or the name is taken.
+        """
+
+        def register(model: M) -> M:
+            spec = _events.declare(
+                model,
+                source=source,
+                sink=sink,
+                max_events=max_events,
+                max_wait=max_wait,
+                target=target,
+                workers=workers,
+                per_worker=per_worker,
+                on_error=on_error,
+                retries=retries,
+                timeout=timeout,
+                load_timeout=load_timeout,
+                outputs=outputs,
+                name=name,
+                version=version,
+            )
+            self._take("@app.batch", spec)
+            return model
+
+        return register
+
+    def _take(self, decorator: str, spec: _model.ModelSpec) -> None:
+        running = self._busy.locked()
+        _registry.add(self._models, spec, self._settings.name, decorator=decorator, running=running)
 
     def run(
         self,
@@ -390,7 +479,8 @@ class App:
         """Return the counters of the present or latest run or test; from any thread, at any time.
 
         For each source and model, `consumed` = `events` (in a window) + `late_events` (late for all windows)
-        + `before_start` + the dead letters of the source.
+        + `before_start` + the dead letters of the source. For a model of `batch`, where an event counts as a
+        window of its own, `consumed` = `scored` + dead letters, of the source and of the model.
 
         Returns:
             Totals (`consumed`, `dead_letters`, `late_pairs`, `windows` produced, `epochs` committed,

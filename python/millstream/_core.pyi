@@ -1,6 +1,7 @@
 """The compiled engine: what the Python layer hands over to, and the classes it gives back.
 
-Only `Window`, `WindowBatch` and `__version__` are public, by their names in `millstream`.
+Only `Event`, `EventBatch`, `Window`, `WindowBatch` and `__version__` are public, by their names in
+`millstream`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ __all__ = [
     "Consumer",
     "EmbeddedBroker",
     "Engine",
+    "Event",
+    "EventBatch",
     "Producer",
     "Window",
     "WindowBatch",
@@ -404,6 +407,98 @@ class Window:
         """
 
     def _repr_html_(self) -> str: ...
+
+@final
+class EventBatch:
+    """Events that go to the model of `@app.batch` in one call, one row each; read-only.
+
+    `len(batch)` is the number of events n; those of a partition are in offset order. Indexing with an int and
+    iterating give an `Event`; indexing with a field's name gives that column of `values`.
+    """
+
+    @property
+    def keys(self) -> NDArray[np.object_]:
+        """Key of each event, (n,): str, or bytes where it is not UTF-8."""
+
+    @property
+    def timestamps(self) -> NDArray[np.int64]:
+        """Event times, (n,), ms since the epoch."""
+
+    @property
+    def partitions(self) -> NDArray[np.int32]:
+        """Source partition of each event, (n,)."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Offset of each event in its partition, (n,)."""
+
+    @property
+    def values(self) -> _Floats:
+        """The fields of each event, (n, fields), in the `dtype` of the topic."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The declared fields, in the order of the columns of `values`."""
+
+    @property
+    def context(self) -> Mapping[str, NDArray[np.object_]]:
+        """By context field of the topic an object array (n,): str, int, float or bool.
+
+        None where an event has none, which `missing="nan"` allows.
+        """
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Event]: ...
+    @overload
+    def __getitem__(self, key: int, /) -> Event: ...
+    @overload
+    def __getitem__(self, key: str, /) -> _Floats: ...
+    @staticmethod
+    def synthetic(
+        names: list[str], events: int, *, dtype: str = "float64", context: list[str] = ...
+    ) -> EventBatch:
+        """Return a made-up batch to warm a model up with.
+
+        Args:
+            names: The fields.
+            events: How many events, one per second.
+            dtype: `"float64"` or `"float32"`.
+            context: The context fields; their values are `"warmup"`.
+        """
+
+@final
+class Event:
+    """One event of a batch: `event["ax"]` is a value, `values` its row."""
+
+    @property
+    def key(self) -> str | bytes:
+        """The key; bytes where it is not UTF-8."""
+
+    @property
+    def timestamp(self) -> int:
+        """Event time, ms since the epoch."""
+
+    @property
+    def partition(self) -> int:
+        """Source partition."""
+
+    @property
+    def offset(self) -> int:
+        """Offset in its partition."""
+
+    @property
+    def values(self) -> _Floats:
+        """The declared fields, (fields,); read-only."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The declared fields, in the order of `values`."""
+
+    @property
+    def context(self) -> dict[str, str | int | float | bool | None]:
+        """The value of each context field of the topic."""
+
+    def __getitem__(self, name: str, /) -> np.floating[Any]: ...
 
 @final
 class EmbeddedBroker:

@@ -8,7 +8,8 @@ from typing import Any
 from millstream import _params, _windowed
 from millstream._adapted import Adapted
 from millstream._contain import contained
-from millstream._core import WindowBatch
+from millstream._core import EventBatch, WindowBatch
+from millstream._events import EventModelSpec
 from millstream._loading import load
 from millstream._loops import WorkerLoop, is_async
 from millstream._model import ModelSpec
@@ -32,7 +33,7 @@ class ModelHooks:
         self._loaded: list[tuple[Any, WorkerLoop | None]] = []
         self._loops: list[WorkerLoop] = []
 
-    def open(self) -> list[Callable[[WindowBatch], Any]]:
+    def open(self) -> list[Callable[..., Any]]:
         """Load the model and return what each worker calls.
 
         Where one instance fails, those loaded before it are closed.
@@ -114,8 +115,10 @@ def _call(
     return predict if loop is None else partial(loop.call, predict)
 
 
-def synthetic_batch(spec: ModelSpec) -> WindowBatch:
-    """Return made-up windows of what a model declares."""
+def synthetic_batch(spec: ModelSpec) -> WindowBatch | EventBatch:
+    """Return made-up windows, or events, of what a model declares."""
+    if isinstance(spec, EventModelSpec):
+        return spec.warmup_batch()
     source = spec.source
     return WindowBatch.synthetic(
         list(source.fields),

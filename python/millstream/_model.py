@@ -118,7 +118,7 @@ def declare(
         retries=_check.count(f"{owner} retries", retries, least=0, most=_MOST_RETRIES),
         timeout_ms=None if timeout is None else duration_ms(f"{owner} timeout", timeout),
         load_timeout_ms=None if load_timeout is None else duration_ms(f"{owner} load_timeout", load_timeout),
-        outputs=None if outputs is None else _output_names(f"{owner} outputs", outputs),
+        outputs=None if outputs is None else output_names(f"{owner} outputs", outputs, _RESERVED_FIELDS),
         timestamps=_check.flag(f"{owner} timestamps", timestamps),
         pad_batch_to=pad_batch_to,
         batch=batch,
@@ -147,7 +147,8 @@ def _is_async(model: object) -> bool:
     return is_async(model)
 
 
-def _output_names(setting: str, value: object) -> tuple[str, ...]:
+def output_names(setting: str, value: object, reserved: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the fields of a result, checked; `reserved` are those that it has anyway."""
     fix = 'write a list of field names: outputs=["label", "score"]'
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise _check.refusal(setting, value, "is not a list of names", fix)
@@ -157,7 +158,7 @@ def _output_names(setting: str, value: object) -> tuple[str, ...]:
     for name in names:
         if names.count(name) > 1:
             raise _check.refusal(setting, value, f"names {name!r} twice", "name each field once")
-        if name in _RESERVED_FIELDS:
+        if name in reserved:
             problem = f"names {name!r}, which each result record already has"
             raise _check.refusal(setting, value, problem, "give it another name")
     return names

@@ -6,6 +6,7 @@ from typing import Any
 
 from millstream import _check
 from millstream._durations import duration_ms
+from millstream._events import EventModelSpec
 from millstream._model import ModelSpec
 from millstream._settings import Settings
 from millstream._topic import Topic
@@ -108,6 +109,7 @@ def _model(model: ModelSpec, source: int) -> dict[str, Any]:
         "timestamps": model.timestamps,
         "pad_batch_to": model.pad_batch_to,
         "outputs": None if model.outputs is None else list(model.outputs),
+        **({"max_wait_ms": model.max_wait_ms} if isinstance(model, EventModelSpec) else {}),
     }
 
 

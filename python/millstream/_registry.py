@@ -10,7 +10,7 @@ from millstream._model import ModelSpec
 _log = logging.getLogger("millstream.app")
 
 
-def add(models: MutableSequence[ModelSpec], spec: ModelSpec, app: str, *, running: bool) -> None:
+def add(models: MutableSequence[ModelSpec], spec: ModelSpec, app: str, *, decorator: str, running: bool) -> None:
     """Add a model, or put it in the place of an earlier definition of the same one.
 
     The same one is a function or class of the same module and qualified name. Lambdas all share one, so they
@@ -24,11 +24,11 @@ def add(models: MutableSequence[ModelSpec], spec: ModelSpec, app: str, *, runnin
             continue
         if not _redefined(other.target, spec.target):
             problem = f"is taken by another model of App({app!r})"
-            raise _check.refusal("@app.model name", spec.name, problem, "give one of them another name=")
+            raise _check.refusal(f"{decorator} name", spec.name, problem, "give one of them another name=")
         if running:
             problem = f"is a model of App({app!r}), which is running"
             raise _check.refusal(
-                "@app.model name", spec.name, problem, "call app.stop() before defining it again"
+                f"{decorator} name", spec.name, problem, "call app.stop() before defining it again"
             )
         models[place] = spec
         _log.info("model %s is defined again: the latest definition counts", spec.name, extra={"app": app})

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Guarantee, ModelConfig, Plan};
+use super::{Guarantee, ModelConfig, Plan, Unit};
 use crate::error::{Error, Result};
 use crate::time::Millis;
 
@@ -101,6 +101,7 @@ fn model(plan: &Plan, model: &ModelConfig) -> Result<()> {
     at_least(&format!("max_batch_events of model {name}"), model.max_batch_events.unwrap_or(1) as i64, 1)?;
     at_least(&format!("target of model {name}, in ms,"), model.target_ms.unwrap_or(1), 1)?;
     at_least(&format!("timeout of model {name}, in ms,"), model.timeout_ms.unwrap_or(1), 1)?;
+    at_least(&format!("max_wait of model {name}, in ms,"), model.max_wait_ms.unwrap_or(0), 0)?;
     at_least(&format!("workers of model {name}"), model.workers as i64, 1)
 }
 
@@ -136,10 +137,11 @@ fn sinks(plan: &Plan) -> Result<()> {
             if other.sink != model.sink {
                 continue;
             }
-            if other.source != model.source || other.grace_ms != model.grace_ms {
+            let alike = other.grace_ms == model.grace_ms && other.unit() == model.unit();
+            if other.source != model.source || !alike {
                 return Err(Error::config(format!(
-                    "models {} and {} share the sink {:?} but not source and grace, so their results could not be in \
-                     order: give them the same source and grace, or a sink each",
+                    "models {} and {} share the sink {:?} but not source and grace, or only one of them is of single \
+                     events, so their results could not be in order: give them the same source and grace, or a sink each",
                     other.name, model.name, model.sink
                 )));
             }
@@ -183,8 +185,11 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
     let mut warnings = Vec::new();
     for (index, source) in plan.sources.iter().enumerate() {
         let Some(idle) = source.idle_timeout_ms else { continue };
-        for (upstream, model) in plan.upstream(index).into_iter().flat_map(|up| {
-            plan.models_of(index).into_iter().map(move |model| (&plan.models[up], &plan.models[model]))
+        // Single events are held back by nothing, and wait for nothing.
+        let holding = plan.upstream(index).into_iter().filter(|up| plan.models[*up].unit() == Unit::Window);
+        for (upstream, model) in holding.flat_map(|up| {
+            let models = plan.models_with(index, Unit::Window).into_iter();
+            models.map(move |model| (&plan.models[up], &plan.models[model]))
         }) {
             let upstream_idle = plan.sources[upstream.source].idle_timeout_ms.unwrap_or(0);
             let least = upstream_idle + upstream.grace_ms - model.grace_ms;

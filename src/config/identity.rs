@@ -1,10 +1,10 @@
-//! Identities that outlive a run: of a model, of a window, of the rules that decide which records are events.
+//! Identities that outlive a run: of a model, of a window or an event, of the rules that decide which records are events.
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 
-use super::{Format, Missing, ModelConfig, Plan, SourceConfig};
-use crate::time::Millis;
+use super::{Format, Missing, ModelConfig, Plan, SourceConfig, Unit};
+use crate::batch::WindowMeta;
 
 /// A hash over parts that cannot run into each other. Stable across versions and machines.
 struct Identity(SipHasher24);
@@ -59,12 +59,18 @@ fn set(kind: &str, names: &[String]) -> String {
 }
 
 impl Plan {
-    /// The fingerprint of a model: name, version, source, size, hop, offset and grace.
+    /// The fingerprint of a model: name, version, source, and of windows size, hop, offset and grace.
     pub fn fingerprint(&self, model: &ModelConfig) -> [u8; 16] {
-        Identity::new("model")
-            .text(&model.name)
-            .option(model.version.as_deref())
-            .text(&self.sources[model.source].topic)
+        let of = |kind| {
+            Identity::new(kind)
+                .text(&model.name)
+                .option(model.version.as_deref())
+                .text(&self.sources[model.source].topic)
+        };
+        if model.unit() == Unit::Event {
+            return of("model of events").finish();
+        }
+        of("model")
             .number(model.size_ms)
             .number(model.hop_ms)
             .number(model.offset_ms)
@@ -72,23 +78,15 @@ impl Plan {
             .finish()
     }
 
-    /// The identity of a window: the same whoever computes it, and whenever.
-    pub fn window_id(
-        &self,
-        fingerprint: &[u8; 16],
-        partition: i32,
-        key: &[u8],
-        start: Millis,
-        end: Millis,
-    ) -> [u8; 16] {
-        Identity::new("window")
-            .text(&self.name)
-            .bytes(fingerprint)
-            .number(i64::from(partition))
-            .bytes(key)
-            .number(start)
-            .number(end)
-            .finish()
+    /// The identity of a window or a single event: the same whoever computes it, and whenever.
+    pub fn id_of(&self, unit: Unit, fingerprint: &[u8; 16], window: &WindowMeta) -> [u8; 16] {
+        let of = |kind| {
+            Identity::new(kind).text(&self.name).bytes(fingerprint).number(i64::from(window.partition))
+        };
+        match unit {
+            Unit::Window => of("window").bytes(&window.key).number(window.start).number(window.end).finish(),
+            Unit::Event => of("event").number(window.offsets.0).finish(),
+        }
     }
 }
 

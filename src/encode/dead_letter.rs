@@ -1,4 +1,5 @@
-//! Windows that the model failed on, as records of the dead-letter topic: which window, what was in it, what happened.
+//! Windows and events that the model failed on, as records of the dead-letter topic: which one, what was in it, what
+//! happened.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,7 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{EncodedResult, Fate, ResultEncoder, identify};
 use crate::batch::{Batch, Values};
-use crate::config::{ModelConfig, Plan, hex};
+use crate::config::{ModelConfig, Plan, Unit, hex};
 use crate::context::ContextValue;
 use crate::decode::Reason;
 use crate::record::{Headers, OutRecord, Stream};
@@ -34,7 +35,7 @@ impl ResultEncoder {
     /// Encodes a window of a batch that has failed.
     pub fn dead_letter(&self, plan: &Plan, batch: &Batch, index: usize, failure: &Failure) -> EncodedResult {
         let window = &batch.windows[index];
-        let id = plan.window_id(&self.fingerprint, window.partition, &window.key, window.start, window.end);
+        let id = plan.id_of(self.unit, &self.fingerprint, window);
         let model = &plan.models[self.model];
         let detail = first(&failure.detail, LONGEST_DETAIL);
         let mut headers = vec![
@@ -46,6 +47,9 @@ impl ResultEncoder {
             ("group", plan.group_id.as_bytes().to_vec()),
             ("model", model.name.as_bytes().to_vec()),
         ];
+        if self.unit == Unit::Event {
+            headers.push(("offset", window.offsets.0.to_string().into_bytes()));
+        }
         headers.extend(model.version.iter().map(|version| ("model-version", version.as_bytes().to_vec())));
         // Text, numbers and lists of them always serialize.
         let value = self.value(plan, batch, index, &hex(&id), failure).unwrap_or_default();
@@ -76,15 +80,17 @@ impl ResultEncoder {
         map.serialize_entry("model", &model.name)?;
         map.serialize_entry("version", &model.version)?;
         map.serialize_entry("sink", &model.sink)?;
-        identify(&mut map, window)?;
+        identify(&mut map, self.unit, window)?;
         map.serialize_entry("topic", &plan.sources[model.source].topic)?;
         map.serialize_entry("partition", &window.partition)?;
         map.serialize_entry("fields", &model.fields)?;
         if let Some(content) = Content::of(batch, index, model)? {
             map.serialize_entry("values", &content.values)?;
-            map.serialize_entry("timestamps", &content.timestamps)?;
+            if self.unit == Unit::Window {
+                map.serialize_entry("timestamps", &content.timestamps)?;
+            }
             map.serialize_entry("context", &content.context)?;
-        } else {
+        } else if self.unit == Unit::Window {
             let (first, last) = window.offsets;
             map.serialize_entry("offsets", &Offsets { first, last })?;
         }

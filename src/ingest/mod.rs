@@ -153,6 +153,7 @@ impl<S: Source> Ingest<S> {
 
     /// One round: records, assignment, batches, epochs. True when everything that was asked for is done.
     pub fn step(&mut self, now: Now) -> Result<bool> {
+        self.lane.at(now);
         // Closed windows that found no room are offered again soon.
         let wait = if self.windows_wait() { SOON } else { POLL };
         let lane = &mut self.lane;

@@ -7,6 +7,7 @@ mod lateness;
 mod open;
 mod partition;
 pub(crate) mod retention;
+mod score;
 mod start;
 mod state;
 
@@ -16,7 +17,7 @@ pub use cut::Standing;
 pub use start::{Restoring, StartPoint};
 
 use crate::batch::{Batch, Values, WindowMeta};
-use crate::config::{Late, Plan};
+use crate::config::{Late, Plan, Unit};
 use crate::decode::{Decoder, Rejected};
 use crate::error::Result;
 #[cfg(feature = "fault")]
@@ -66,7 +67,10 @@ impl Routes {
 #[derive(Debug)]
 struct SourceState {
     decoder: Decoder,
+    /// The models of windows.
     models: Vec<usize>,
+    /// Those that score each event.
+    scorers: Vec<usize>,
     probe: UnitProbe,
     keys: KeyGuard,
 }
@@ -88,6 +92,8 @@ pub struct Lane {
     picks: Vec<Option<Vec<usize>>>,
     /// Per model: the same of the context.
     context_picks: Vec<Option<Vec<usize>>>,
+    /// The clock that never goes back, as it was told last.
+    now: Millis,
 }
 
 impl Lane {
@@ -95,7 +101,8 @@ impl Lane {
     pub fn new(plan: Arc<Plan>, metrics: Arc<Metrics>, routes: Routes, log: Log) -> Self {
         let sources = plan.sources.iter().enumerate().map(|(index, source)| SourceState {
             decoder: Decoder::new(source),
-            models: plan.models_of(index),
+            models: plan.models_with(index, Unit::Window),
+            scorers: plan.models_with(index, Unit::Event),
             probe: UnitProbe::new(source),
             keys: KeyGuard::new(source),
         });
@@ -109,6 +116,7 @@ impl Lane {
             turn: vec![0; plan.models.len()],
             picks: picks.collect(),
             context_picks: context_picks.collect(),
+            now: BEFORE_ALL,
             plan,
             metrics,
             routes,
@@ -140,8 +148,10 @@ impl Lane {
                 if windows.new_key() || record.key.is_none() {
                     keys.see(event.key, record, &partition.id)?;
                 }
-                if closed.windows > 0 {
+                // One branch for both: where no event is scored, windows are not to cost more.
+                if closed.windows + partition.singles.len() > 0 {
                     partition.closed(closed, &self.metrics);
+                    partition.score(&event, record.offset, now.mono, &self.metrics);
                 }
                 if !self.missed.is_empty() {
                     self.late(index, record, now);
@@ -157,16 +167,22 @@ impl Lane {
         Ok(())
     }
 
-    /// Closed windows of a model that wait for a batch.
+    /// Closed windows of a model that wait for a batch, or events that are to wait no more.
     pub fn ready(&self, model: usize) -> usize {
+        if self.scores(model) {
+            return self.scores_due(model);
+        }
         let source = self.plan.models[model].source;
         let place = self.place_of(model);
         let mine = self.partitions.iter().flatten().filter(|partition| partition.source == source);
         mine.map(|partition| partition.windows.ready(place)).sum()
     }
 
-    /// Gathers closed windows of a model into a batch of this size at the most.
+    /// Gathers closed windows of a model, or events, into a batch of this size at the most.
     pub fn batch(&mut self, model: usize, size: Size) -> Option<Batch> {
+        if self.scores(model) {
+            return self.score_batch(model, size);
+        }
         let Size { windows: mut wanted, events: mut room } = size;
         wanted = wanted.min(self.ready(model));
         if wanted == 0 {
@@ -240,7 +256,7 @@ impl Lane {
         Some(batch)
     }
 
-    /// The place of a model among those of its source.
+    /// The place of a model among those of its source that are of windows.
     fn place_of(&self, model: usize) -> usize {
         let source = &self.sources[self.plan.models[model].source];
         source.models.iter().position(|other| *other == model).unwrap_or(0)
@@ -302,7 +318,8 @@ impl Lane {
     /// Adds up what partitions have counted since the last call, and says where they stand.
     pub fn publish(&mut self) {
         for partition in self.partitions.iter_mut().flatten() {
-            partition.publish(&self.sources[partition.source].models, &self.metrics);
+            let SourceState { models, scorers, .. } = &self.sources[partition.source];
+            partition.publish(models, scorers, &self.metrics);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::WINDOW_BYTES;
 use super::lateness::Lateness;
 use super::open::OpenWindows;
+use crate::config::Unit;
 use crate::epoch::Cut;
 use crate::fault::{self, Mutant};
 use crate::limits::Share;
@@ -13,7 +14,7 @@ use crate::metrics::{Metrics, PartitionGauges, clock};
 use crate::record::{OutRecord, TopicPartition};
 use crate::strikes::Strikes;
 use crate::time::{Millis, Now};
-use crate::window::{ClosedNow, PartitionWindows};
+use crate::window::{ClosedNow, PartitionWindows, Singles};
 
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -21,6 +22,8 @@ pub(super) struct Partition {
     pub(super) source: usize,
     pub(super) assignment: u64,
     pub(super) windows: PartitionWindows,
+    /// Events that wait, per model that scores them.
+    pub(super) singles: Vec<Singles>,
     pub(super) share: Share,
     /// The next expected offset: records below it have been seen.
     pub(super) next: i64,
@@ -34,6 +37,8 @@ pub(super) struct Partition {
     pub(super) below_expected: u64,
     /// Windows that have ended the run before.
     pub(super) strikes: Strikes,
+    /// Single events that have.
+    pub(super) struck_events: Strikes,
     /// What every commit of it says.
     metadata: Metadata,
     /// Records of the current epoch: late events and dead letters.
@@ -57,6 +62,7 @@ impl Partition {
         now: Now,
     ) -> Self {
         let models = metadata.models.len();
+        let scorers = metadata.models.iter().filter(|model| model.unit() == Unit::Event).count();
         // Whether a drain has been here is said anew by each run.
         let metadata = Metadata { drained: false, ..metadata };
         Self {
@@ -64,6 +70,7 @@ impl Partition {
             source,
             assignment,
             windows,
+            singles: (0..scorers).map(|_| Singles::default()).collect(),
             share,
             next,
             end: None,
@@ -73,6 +80,7 @@ impl Partition {
             consumed: 0,
             below_expected: 0,
             strikes: metadata.extension.strikes.clone(),
+            struck_events: metadata.extension.struck_events.clone(),
             metadata,
             records: Vec::new(),
             closed: 0,
@@ -148,8 +156,10 @@ impl Partition {
         if let Some(clock) = self.metadata.clock {
             self.metadata.extension.strikes.forget(clock - self.windows.longest_grace());
         }
+        self.metadata.extension.struck_events.forget(self.next - 1);
         self.metadata.drained |= drained;
-        for (place, model) in self.metadata.models.iter_mut().enumerate() {
+        let of_windows = self.metadata.models.iter_mut().filter(|model| model.unit() == Unit::Window);
+        for (place, model) in of_windows.enumerate() {
             if !fault::is(Mutant::FloorForgotten) {
                 model.floor = FloorText::from(self.windows.floor(place));
             }
@@ -172,7 +182,7 @@ impl Partition {
     }
 
     /// Adds what has been counted to the registry.
-    pub(super) fn publish(&mut self, models: &[usize], metrics: &Arc<Metrics>) {
+    pub(super) fn publish(&mut self, models: &[usize], scorers: &[usize], metrics: &Arc<Metrics>) {
         let source = &metrics.sources[self.source];
         source.consumed.add(std::mem::take(&mut self.consumed));
         source.below_expected.add(std::mem::take(&mut self.below_expected));
@@ -180,6 +190,9 @@ impl Partition {
             let counts = self.windows.take_counts(place);
             self.late.counted(place, &counts);
             metrics.models[*model].add(&counts);
+        }
+        for (singles, model) in self.singles.iter_mut().zip(scorers) {
+            metrics.models[*model].add(&singles.take_counts());
         }
         let gauges = PartitionGauges {
             next_offset: self.next,

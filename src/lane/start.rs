@@ -5,7 +5,7 @@ use super::partition::Partition;
 use super::state;
 use super::{Lane, SourceState};
 use crate::commit::Committed;
-use crate::config::{Plan, Start};
+use crate::config::{Plan, Start, Unit};
 use crate::epoch::Cut;
 use crate::error::{Error, Result};
 use crate::fault::{self, Mutant, Point};
@@ -79,9 +79,13 @@ impl StartPoint {
 
     /// State as it was at this point, before the replay.
     pub fn restoring(&self, plan: &Plan, metrics: &Metrics) -> Restoring {
-        let models: Vec<_> =
-            plan.models_of(self.source).into_iter().map(|model| &plan.models[model]).collect();
-        let floors: Vec<Floor> = self.metadata.models.iter().map(|model| Floor::from(&model.floor)).collect();
+        let models: Vec<_> = plan
+            .models_with(self.source, Unit::Window)
+            .into_iter()
+            .map(|model| &plan.models[model])
+            .collect();
+        let of_windows = self.metadata.models.iter().filter(|model| model.unit() == Unit::Window);
+        let floors: Vec<Floor> = of_windows.map(|model| Floor::from(&model.floor)).collect();
         let source = &plan.sources[self.source];
         let clock = if fault::is(Mutant::ClockNotRestored) { BEFORE_ALL } else { self.metadata.clock() };
         let mut windows = PartitionWindows::new(&models, source.fields.len(), clock, &floors);
@@ -253,7 +257,8 @@ impl Lane {
         if index >= self.partitions.len() {
             self.partitions.resize_with(index + 1, || None);
         }
-        partition.publish(&self.sources[start.source].models, &self.metrics);
+        let SourceState { models, scorers, .. } = &self.sources[start.source];
+        partition.publish(models, scorers, &self.metrics);
         if !start.fresh {
             self.metrics.sources[start.source].set_committed(start.partition.partition, start.next);
         }

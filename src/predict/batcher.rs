@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use crate::config::{ModelConfig, Unit};
+
 /// Calls that a rung remembers; a quick one of them counts, since a busy machine only ever adds to what a call takes.
 const REMEMBERED: usize = 5;
 /// Calls at a size before it is compared with others.
@@ -103,6 +105,13 @@ impl Batcher {
             events_per_window: 0.0,
             seeks: true,
         }
+    }
+
+    /// One for a model: sizes are sought for windows, and for single events where a call is to keep to a target; else
+    /// a batch of them is as large as it may be.
+    pub fn of(config: &ModelConfig, bounds: Bounds) -> Self {
+        let seeks = config.unit() == Unit::Window || config.target_ms.is_some();
+        if seeks { Self::new(bounds) } else { Self::fixed(bounds) }
     }
 
     /// One that takes as many windows as may be, whatever calls cost: the same each time.
@@ -215,7 +224,7 @@ impl Batcher {
             return None;
         }
         let aim = self.aim(ready);
-        if ready < aim && outstanding >= workers && self.seeks {
+        if ready < aim && outstanding >= workers {
             // What is not a full batch yet waits for a worker, and grows meanwhile; but a quick one must not starve.
             let quick = self.seconds(aim).is_some_and(|seconds| seconds < QUICK);
             if !quick || outstanding >= 2 * workers {

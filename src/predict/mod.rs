@@ -13,7 +13,7 @@ mod watch;
 pub use batcher::{Batcher, Bounds, Size};
 pub use jobs::{Job, Jobs, Load};
 pub(crate) use outputs::check_outputs;
-pub use outputs::{Column, Outputs, RESERVED_FIELDS};
+pub use outputs::{Column, Outputs};
 pub use packed::{Packed, unpack};
 pub use pool::{Pool, WAITING};
 pub use predictor::{Pace, Predictor};

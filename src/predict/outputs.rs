@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::config::{ModelConfig, Unit};
 use crate::error::{Error, Result};
 
 /// One field of the results, a value per window.
@@ -86,18 +87,27 @@ impl Outputs {
     }
 }
 
-/// Field names that the pipeline writes itself.
-pub const RESERVED_FIELDS: [&str; 3] = ["key", "window", "n_events"];
+impl Unit {
+    /// Names of fields that the pipeline writes itself into each result.
+    pub fn reserved_fields(self) -> [&'static str; 3] {
+        match self {
+            Self::Window => ["key", "window", "n_events"],
+            Self::Event => ["key", "timestamp", "offset"],
+        }
+    }
+}
 
 /// Checks what a model returned against the batch it was given.
-pub(crate) fn check_outputs(model: &str, windows: usize, outputs: &Outputs) -> Result<()> {
+pub(crate) fn check_outputs(model: &ModelConfig, windows: usize, outputs: &Outputs) -> Result<()> {
+    let (name, unit) = (&model.name, model.unit());
+    let one = unit.one();
+    let check_names = |fields| check_names(name, unit, fields);
     let rows = |rows: usize, place: &str| {
         if rows == windows {
             return Ok(());
         }
         Err(Error::model(format!(
-            "predict of model {model} returned {rows} rows{place} for {windows} windows: return exactly one row per \
-             window"
+            "predict of model {name} returned {rows} rows{place} for {windows} {one}s: return exactly one row per {one}"
         )))
     };
     match outputs {
@@ -105,23 +115,21 @@ pub(crate) fn check_outputs(model: &str, windows: usize, outputs: &Outputs) -> R
             for (field, column) in columns {
                 rows(column.len(), &format!(" in field {field:?}"))?;
             }
-            check_names(model, columns.iter().map(|(field, _)| field).collect())
+            check_names(columns.iter().map(|(field, _)| field).collect())
         }
         Outputs::Values(field, values) => {
             rows(values.len(), "")?;
-            check_names(model, vec![field])
+            check_names(vec![field])
         }
         Outputs::Rows(all) => {
             rows(all.len(), "")?;
-            all.iter()
-                .flatten()
-                .try_for_each(|row| check_names(model, row.iter().map(|(field, _)| field).collect()))
+            all.iter().flatten().try_for_each(|row| check_names(row.iter().map(|(field, _)| field).collect()))
         }
     }
 }
 
-fn check_names(model: &str, mut fields: Vec<&String>) -> Result<()> {
-    if let Some(field) = fields.iter().find(|field| RESERVED_FIELDS.contains(&field.as_str())) {
+fn check_names(model: &str, unit: Unit, mut fields: Vec<&String>) -> Result<()> {
+    if let Some(field) = fields.iter().find(|field| unit.reserved_fields().contains(&field.as_str())) {
         return Err(Error::model(format!(
             "predict of model {model} returned a field named {field:?}, which the result record already has: give it \
              another name"

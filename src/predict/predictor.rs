@@ -187,12 +187,13 @@ impl Predictor {
         if form == Form::Wrong && !breaker.proven() {
             return Err(last);
         }
+        let one = self.config().unit().one();
         match breaker.failed(windows, answer) {
             Verdict::Held => Ok(Vec::new()),
             Verdict::Stop(batches, windows) => Err(Error::ModelBroken {
                 text: format!(
-                    "model {} failed on every window of {batches} batches in a row, {windows} windows in all: none of them \
-                     is committed. The last failure: {last}. Correct the model and start again: the same windows come \
+                    "model {} failed on every {one} of {batches} batches in a row, {windows} {one}s in all: none of them \
+                     is committed. The last failure: {last}. Correct the model and start again: the same {one}s come \
                      again",
                     self.config().name
                 ),
@@ -230,11 +231,12 @@ impl Predictor {
             OnError::Skip | OnError::Fail => "are dropped",
         };
         let log: &Log = &self.shared.log;
-        let (model, topic) = (&self.config().name, &self.shared.plan.sources[self.config().source].topic);
+        let (config, topic) = (self.config(), &self.shared.plan.sources[self.config().source].topic);
+        let (model, one) = (&config.name, config.unit().one());
         let text = format!(
-            "{failed} of {windows} windows of a batch of model {model} failed{since}: they {way}. The last failure, on the \
-             window {} of {topic}: {last}",
-            describe(window)
+            "{failed} of {windows} {one}s of a batch of model {model} failed{since}: they {way}. The last failure, on the \
+             {one} {} of {topic}: {last}",
+            describe(config.unit(), window)
         );
         log.warning("predict", Said::from(text).model(model).window(topic, window));
     }
@@ -276,10 +278,12 @@ impl Calls<'_> {
                     self.trusted(&mut batch.pick(std::iter::once(index)))?;
                 }
                 Trust::Never => {
+                    let (config, unit) = (self.predictor.config(), self.predictor.config().unit());
                     let text = format!(
-                        "predict of model {} has ended the run {MOST} times by not returning from the window {}",
-                        self.predictor.config().name,
-                        describe(window)
+                        "predict of model {} has ended the run {MOST} times by not returning from the {} {}",
+                        config.name,
+                        unit.one(),
+                        describe(unit, window)
                     );
                     self.fail(&batch, index, Reason::ModelError, Error::model(text));
                 }
@@ -315,7 +319,7 @@ impl Calls<'_> {
         counters.pool_busy.fetch_sub(1, Ordering::Relaxed);
         let outputs = outputs?;
         predictor.load.batcher().observe(batch.len(), events, took.as_secs_f64());
-        check_outputs(&predictor.config().name, batch.len(), &outputs)?;
+        check_outputs(predictor.config(), batch.len(), &outputs)?;
         self.form = Form::Usable;
         let mut rows = Ok(Vec::new());
         let encoder = &predictor.encoder;
@@ -335,10 +339,11 @@ impl Calls<'_> {
     fn too_large(&mut self, batch: &Batch, index: usize, bytes: usize) -> Result<()> {
         let config = self.predictor.config();
         let error = Error::model(format!(
-            "the result of model {} for the window {} takes {bytes} bytes, and its sink {:?} takes {} at the most \
+            "the result of model {} for the {} {} takes {bytes} bytes, and its sink {:?} takes {} at the most \
              (result_too_large): return less, or raise max.message.bytes of the topic and message.max.bytes in kafka=",
             config.name,
-            describe(&batch.windows[index]),
+            config.unit().one(),
+            describe(config.unit(), &batch.windows[index]),
             config.sink,
             self.predictor.encoder.largest()
         ));

@@ -110,17 +110,19 @@ impl Watch {
     }
 
     fn text(&self, windows: &[WindowMeta], timeout: Duration) -> String {
-        let named: Vec<String> = windows.iter().take(NAMED).map(describe).collect();
+        let unit = self.namer.unit();
+        let named: Vec<String> = windows.iter().take(NAMED).map(|window| describe(unit, window)).collect();
         let more = windows.len().saturating_sub(NAMED);
         let others = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!(
-            "predict of model {} has not returned within timeout={}ms on {} windows: {}{others}. A thread cannot be ended, \
-             so the run is. A window that ends the run {} times is not tried again, but goes the way of on_error",
+            "predict of model {} has not returned within timeout={}ms on {} {one}s: {}{others}. A thread cannot be ended, \
+             so the run is. What ends the run {} times is not tried again, but goes the way of on_error",
             self.model,
             timeout.as_millis(),
             windows.len(),
             named.join(", "),
-            crate::strikes::MOST
+            crate::strikes::MOST,
+            one = unit.one()
         )
     }
 }

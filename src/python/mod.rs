@@ -9,6 +9,7 @@ mod context;
 mod dense;
 mod engine;
 mod error;
+mod events;
 mod json;
 mod log;
 mod metrics;
@@ -33,6 +34,8 @@ mod _core {
     use super::client::{Consumer, EmbeddedBroker, Producer};
     #[pymodule_export]
     use super::engine::Engine;
+    #[pymodule_export]
+    use super::events::{Event, EventBatch};
     #[pymodule_export]
     use super::features;
     #[pymodule_export]

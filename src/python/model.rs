@@ -7,9 +7,10 @@ use pyo3::types::PyList;
 
 use super::batch::{Declared, WindowBatch};
 use super::error::raised;
+use super::events::EventBatch;
 use super::outputs;
 use crate::batch::{Batch, Lent};
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, Unit};
 use crate::encode::describe;
 use crate::error::{Error, Result};
 use crate::predict::{Model, Outputs};
@@ -17,6 +18,7 @@ use crate::predict::{Model, Outputs};
 /// What the workers of a model call: one callable each.
 pub(super) struct PyModel {
     name: String,
+    unit: Unit,
     declared: Arc<Declared>,
     outputs: Option<Vec<String>>,
     calls: Vec<Py<PyAny>>,
@@ -27,21 +29,30 @@ pub(super) struct PyModel {
 impl PyModel {
     pub(super) fn new(config: &ModelConfig, calls: Vec<Py<PyAny>>) -> Self {
         let declared = Arc::new(Declared::of(config));
-        Self {
-            name: config.name.clone(),
-            declared,
-            outputs: config.outputs.clone(),
-            calls,
-            process: std::process::id(),
+        let (name, unit) = (config.name.clone(), config.unit());
+        Self { name, unit, declared, outputs: config.outputs.clone(), calls, process: std::process::id() }
+    }
+
+    /// Gives the arrays of a batch to Python.
+    fn lend(&self, py: Python<'_>, batch: &mut Batch) -> PyResult<Py<PyAny>> {
+        match self.unit {
+            Unit::Window => {
+                let given = Py::new(py, WindowBatch::new(py, &self.declared, batch)?)?;
+                batch.lend(Box::new(Arrays(given.clone_ref(py))));
+                Ok(given.into_any())
+            }
+            Unit::Event => {
+                let given = Py::new(py, EventBatch::new(py, &self.declared, batch)?)?;
+                batch.lend(Box::new(Events(given.clone_ref(py))));
+                Ok(given.into_any())
+            }
         }
     }
 
     fn call(&self, py: Python<'_>, worker: usize, batch: &mut Batch) -> Result<Outputs> {
         let python = |error| raised(py, &self.name, error);
         let windows = batch.len();
-        let given = WindowBatch::new(py, &self.declared, batch).and_then(|given| Py::new(py, given));
-        let given = given.map_err(python)?;
-        batch.lend(Box::new(Arrays(given.clone_ref(py))));
+        let given = self.lend(py, batch).map_err(python)?;
         let call = self.calls[worker % self.calls.len()].bind(py);
         let result = call.call1((given,));
         if std::process::id() != self.process {
@@ -77,7 +88,11 @@ impl PyModel {
             })
         };
         match rows.iter().position(|row| !usable(row)) {
-            Some(at) => Error::model(format!("{text} (for the window {})", describe(&batch.windows[at]))),
+            Some(at) => Error::model(format!(
+                "{text} (for the {} {})",
+                self.unit.one(),
+                describe(self.unit, &batch.windows[at])
+            )),
             None => error,
         }
     }
@@ -89,6 +104,15 @@ struct Arrays(Py<WindowBatch>);
 impl Lent for Arrays {
     fn give_back(&self, batch: &mut Batch) {
         // Without an interpreter nobody will look at them.
+        let _ = Python::try_attach(|py| self.0.get().give_back(py, batch));
+    }
+}
+
+/// The same of single events.
+struct Events(Py<EventBatch>);
+
+impl Lent for Events {
+    fn give_back(&self, batch: &mut Batch) {
         let _ = Python::try_attach(|py| self.0.get().give_back(py, batch));
     }
 }

@@ -48,8 +48,8 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn bad(&self, what: impl std::fmt::Display) -> Error {
         Error::model(format!(
-            "predict of model {} returned {what}: return one row per window, as a 1-D array, a 2-D array with \
-             outputs=[...], a list, a dict of those, or a frame",
+            "predict of model {} returned {what}: return one row per window or event, as a 1-D array, a 2-D array \
+             with outputs=[...], a list, a dict of those, or a frame",
             self.model
         ))
     }

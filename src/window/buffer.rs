@@ -255,7 +255,7 @@ pub(crate) struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    fn push_rows(&mut self, rows: &[f64], width: usize) {
+    pub(super) fn push_rows(&mut self, rows: &[f64], width: usize) {
         match self.pick {
             None => self.values.extend_from_slice(rows),
             Some(fields) if width > 0 => {

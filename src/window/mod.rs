@@ -10,6 +10,7 @@ mod keys;
 mod model;
 mod ring;
 mod series;
+mod single;
 
 use std::collections::VecDeque;
 
@@ -18,6 +19,7 @@ pub use model::{Counts, Floor};
 
 pub(crate) use buffer::{Buffer, Columns, KeyId};
 pub(crate) use model::Closed;
+pub(crate) use single::{Single, Singles};
 
 use crate::config::ModelConfig;
 use crate::context::ContextValue;

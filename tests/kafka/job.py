@@ -29,8 +29,9 @@ class Job:
     guarantee: Guarantee = "exactly_once"
     settings: dict[str, Any] = field(default_factory=dict)  # more keywords of App
     delay: float = 0.0  # seconds that a call of a model takes
-    poison: int = 0  # models raise on windows whose first seq is a multiple of it
+    poison: int = 0  # models raise on windows whose first seq is a multiple of it, and on such events
     hang: int = 0  # models never return from a window with this seq
+    scorers: tuple[dict[str, Any], ...] = ()  # keywords of `app.batch`
 
     def sink(self, model: Model) -> str:
         """Where a model's results go."""
@@ -62,6 +63,7 @@ class Job:
             "app": {"name": self.app, **settings},
             "topics": [topic(self.source)],
             "models": [model_of(model, self.source.topic, self.sink(model)) for model in self.models],
+            "scorers": [{"source": self.source.topic, **scorer} for scorer in self.scorers],
             "run": run,
             "delay": self.delay,
             "poison": self.poison,

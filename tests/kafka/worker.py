@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from millstream import App, HoppingWindow, Topic, WindowBatch
+from millstream import App, EventBatch, HoppingWindow, Topic, WindowBatch
 
 Predict = Callable[[WindowBatch], dict[str, list[Any]]]
 
@@ -46,6 +46,19 @@ class ReturningSeqs:
             if self.poison and row[0] % self.poison == 0:
                 raise ValueError(row[0])
         return {"seqs": rows, "seq": [row[0] for row in rows]}
+
+
+def scoring_seqs(delay: float, poison: int = 0) -> Callable[[EventBatch], dict[str, Any]]:
+    """A model of single events that takes `delay` seconds a call and raises on multiples of `poison`."""
+
+    def predict(batch: EventBatch) -> dict[str, Any]:
+        time.sleep(delay)
+        seqs = batch["seq"].astype(int)
+        if poison and not (seqs % poison).all():
+            raise ValueError(seqs[seqs % poison == 0][0])
+        return {"seq": seqs, "place": batch.offsets}
+
+    return predict
 
 
 def add_model(app: App, topics: dict[str, Topic], spec: dict[str, Any], predict: Predict) -> None:
@@ -87,6 +100,9 @@ def run(path: Path, config: dict[str, Any], predict: Predict) -> None:
         topics = {spec["name"]: Topic(**spec) for spec in config["topics"]}
         for spec in config["models"]:
             add_model(app, topics, spec, predict)
+        for spec in config.get("scorers", ()):
+            source = topics[spec.pop("source")]
+            app.batch(source, **spec)(scoring_seqs(config["delay"], config["poison"]))
         report = Report(path.with_suffix(".report"), app)
         keeper = threading.Thread(target=report.keep, name="report", daemon=True)
         keeper.start()

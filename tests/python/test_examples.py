@@ -153,6 +153,23 @@ def test_a_long_frame_sums_up_what_was_sold(tmp_path: Path) -> None:
     assert all(hour["sales"] == hour["n_events"] for hour in results)
 
 
+def test_every_payment_is_scored_and_the_odd_ones_are_told() -> None:
+    example = load_example("score_every_event")
+    usual = [[float(field) for field in row] for row in example.history(300)]
+    odd = [[900.0, 400.0, 3.0], [2_500.0, 40.0, 2.0]]
+    fed = [
+        {"card": f"c{i % 7}", "ts": BEGIN + i * 3, "amount": amount, "km_from_home": km, "hour": hour}
+        for i, (amount, km, hour) in enumerate([*usual, *odd])
+    ]
+    out = example.app.test({"payments": [Record(payment) for payment in fed]})
+
+    scored = [record.value for record in out["payments.scored"]]
+    assert [(result["key"], result["timestamp"]) for result in scored] == [(p["card"], p["ts"]) for p in fed]
+    assert [result["suspicious"] for result in scored[-2:]] == [True, True]
+    assert sum(result["suspicious"] for result in scored[:-2]) < 0.03 * len(usual)
+    assert out["fraud.dead-letter"] == []
+
+
 EMBEDDED = """
 import json, os, runpy, signal, sys, threading, time
 from millstream import _core

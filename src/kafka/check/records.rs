@@ -11,7 +11,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::Facts;
 use crate::check::Findings;
-use crate::config::SourceConfig;
+use crate::config::{SourceConfig, Unit};
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::kafka::cluster::Cluster;
@@ -220,7 +220,7 @@ impl<'a> Sample<'a> {
             percentile(&self.before_stamp, 50)
         );
         findings.ok("lateness", topic, text);
-        for model in cluster.plan.models_of(source) {
+        for model in cluster.plan.models_with(source, Unit::Window) {
             let model = &cluster.plan.models[model];
             let late = self.behind.iter().filter(|behind| **behind > model.grace_ms).count();
             if late * 1000 > self.events {

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Facts;
 use crate::check::Findings;
-use crate::config::Plan;
+use crate::config::{Plan, Unit};
 use crate::error::Error;
 use crate::kafka::cluster::Cluster;
 use crate::time::Millis;
@@ -16,7 +16,7 @@ const REPLAY_SECONDS: i64 = 30;
 
 /// The longest size + grace of the models of a source, which is how far back a replay may reach.
 fn span(plan: &Plan, source: usize) -> Millis {
-    let models = plan.models_of(source).into_iter().map(|model| &plan.models[model]);
+    let models = plan.models_with(source, Unit::Window).into_iter().map(|model| &plan.models[model]);
     models.map(|model| model.size_ms + model.grace_ms).max().unwrap_or(0)
 }
 

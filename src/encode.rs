@@ -39,6 +39,8 @@ pub struct EncodedResult {
     pub epoch: u64,
     /// The window's end, or the offset of a single event: results of an epoch are ordered by (it, key bytes, model).
     pub place: i64,
+    /// The window's end, or the time of a single event.
+    pub end: Millis,
     /// The model.
     pub model: usize,
     /// The place of its model by name.
@@ -108,6 +110,7 @@ impl ResultEncoder {
             assignment: window.assignment,
             epoch: window.epoch,
             place: self.unit.place(window),
+            end: window.end,
             model: self.model,
             rank: self.rank,
             fate,

@@ -68,6 +68,7 @@ fn model(poison: impl Fn(i64) -> bool + Send + Sync + 'static) -> Arc<dyn Predic
                 summary: format!("ValueError: {bad}"),
                 traceback: "Traceback".into(),
                 fatal: false,
+                window: None,
                 cause: "boom".into(),
             });
         }
@@ -277,7 +278,7 @@ fn an_event_waits_for_others_no_longer_than_it_may() {
     });
     let settings = Settings { max_batch: 10, poll: 100, ..Settings::default() };
     let mut plan = (*scoring_alone(&settings, 50)).clone();
-    plan.epoch_ms = 1_000_000;
+    plan.epoch_ms = Some(1_000_000);
     let (plan, log) = (Arc::new(plan), fresh());
     let metrics = Arc::new(Metrics::new(&plan));
     let mut app = engine::start_with(&plan, &metrics, &log, &settings, Rng::new(1), false, &predict);

@@ -13,8 +13,8 @@ class ModelOptions(TypedDict, total=False):
     max_batch_events: int | None
     target: Duration | None
     workers: int
-    pool: Literal["threads", "processes"]
     per_worker: bool
+    pool: Literal["threads", "processes"]
     late: Literal["drop", "topic"]
     on_error: Literal["dead_letter", "fail", "skip"]
     retries: int

@@ -257,7 +257,7 @@ def test_a_name_is_taken_once_per_app() -> None:
     app = App("app")
     declare(predict, app)
     with pytest.raises(ConfigError, match=r"name='predict': is taken.*another name="):
-        declare(lambda batch: batch.lengths, app, name="predict", sink="others")
+        declare(lambda batch: batch.lengths, app, sink="others", name="predict")
     declare(predict, app, sink="others", name="again")
 
 

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbformat import reads
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "first_windows.ipynb"
 
@@ -14,7 +14,7 @@ NOTEBOOK = Path(__file__).parents[2] / "examples" / "first_windows.ipynb"
 @pytest.fixture(scope="module")
 def outputs() -> dict[str, list[Any]]:
     """Return the outputs of each cell of code, by its first line."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook: Any = reads(NOTEBOOK.read_text(), as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=150, kernel_name="python3").execute()
     return {cell.source.splitlines()[0]: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
 
@@ -58,5 +58,5 @@ def test_a_model_that_is_defined_again_goes_on_where_the_first_one_has_stopped(
 
 
 def test_it_is_kept_without_outputs() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook: Any = reads(NOTEBOOK.read_text(), as_version=4)  # type: ignore[no-untyped-call]
     assert all(not cell.get("outputs") for cell in notebook.cells)

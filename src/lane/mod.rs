@@ -6,6 +6,7 @@ pub(crate) mod guard;
 mod lateness;
 mod partition;
 pub(crate) mod retention;
+mod rows;
 mod start;
 mod state;
 

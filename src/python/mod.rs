@@ -2,9 +2,11 @@
 
 mod arrays;
 mod arrow;
+mod backtest;
 mod batch;
 mod check;
 mod client;
+mod columns;
 mod context;
 mod dense;
 mod engine;
@@ -15,6 +17,8 @@ mod metrics;
 mod model;
 mod offline;
 mod outputs;
+mod result_table;
+mod stream;
 mod synthetic;
 mod wait;
 mod window;
@@ -34,6 +38,8 @@ mod _core {
     use super::engine::Engine;
     #[pymodule_export]
     use super::features;
+    #[pymodule_export]
+    use super::result_table::ArrowTable;
     #[pymodule_export]
     use super::window::Window;
 

@@ -48,9 +48,42 @@ def converter(like: object) -> Callable[[Any], Any]:
     library = _library(like)
     if library == "pandas":
         return lambda table: import_module("pyarrow").table(table).to_pandas()
-    if library == "polars" or (library != "pyarrow" and find_spec("pyarrow") is None):
+    if library == "polars" or (library != "pyarrow" and not _installed("pyarrow")):
         return lambda table: _require("polars", "the result").DataFrame(table)
     return lambda table: _require("pyarrow", "the result").table(table)
+
+
+def writable(path: Path) -> None:
+    """Check that a file of this kind can be written.
+
+    Raises:
+        ConfigError: It is neither Parquet nor CSV, or its directory does not exist.
+    """
+    if path.suffix.lower() not in _FILES:
+        raise _check.refusal("output", str(path), "is of no kind that is written", "name a .parquet or .csv file")
+    if not path.parent.is_dir():
+        raise _check.refusal("output", str(path), "is in a directory that does not exist", "make it first")
+
+
+def write(frame: Any, path: Path) -> None:
+    """Write a frame of polars or pyarrow to a Parquet or CSV file.
+
+    Raises:
+        ConfigError: A column has lists, which CSV has not.
+    """
+    table = path.suffix.lower() == ".parquet"
+    if _library(frame) == "polars":
+        flat = not any(kind.is_nested() for kind in frame.dtypes)
+    else:
+        flat = not any(str(field.type).startswith("large_list") for field in frame.schema)
+    if not table and not flat:
+        raise _check.refusal("output", str(path), "cannot hold lists", "name a .parquet file")
+    if _library(frame) == "polars":
+        (frame.write_parquet if table else frame.write_csv)(path)
+    elif table:
+        import_module("pyarrow.parquet").write_table(frame, path)
+    else:
+        import_module("pyarrow.csv").write_csv(frame, path)
 
 
 def _file(setting: str, path: Path, source: Mapping[str, Any]) -> Any:
@@ -62,7 +95,7 @@ def _file(setting: str, path: Path, source: Mapping[str, Any]) -> Any:
         raise _check.refusal(setting, str(path), "does not exist", "check the path")
     key = source["key"] or _KEY
     names = wanted(source)
-    if find_spec("polars") is not None:
+    if _installed("polars"):
         polars = import_module("polars")
         if kind == ".parquet":
             lazy = polars.scan_parquet(path)
@@ -91,3 +124,7 @@ def _require(name: str, what: str, *, beside: str | None = None) -> Any:
         names = name if beside is None else f"{beside} or {name}"
         problem = f"{what} needs {names}, which is not installed: pip install 'millstream[{beside or name}]'"
         raise ModuleNotFoundError(problem, name=name) from error
+
+
+def _installed(name: str) -> bool:
+    return find_spec(name) is not None

@@ -39,7 +39,7 @@ def mean(batch: WindowBatch) -> Any:
 
 
 def network() -> Callable[[WindowBatch], Any]:
-    """Return a model that multiplies what it sees by two layers; NumPy lets go of the interpreter meanwhile."""
+    """Return a model of two layers, for which NumPy lets go of the interpreter."""
     random = np.random.default_rng(2)
     first, second = random.normal(size=(64, 512)), random.normal(size=(512, 512))
 

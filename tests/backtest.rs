@@ -24,8 +24,11 @@ use serde_json::Value;
 
 const MAX_FUTURE: i64 = 60_000;
 
+/// An event and its partition.
+type Row = (i32, Event);
+
 /// Rows of several partitions, mixed; each event says its own offset.
-fn table(rows: &[(i32, Event)]) -> Table {
+fn table(rows: &[Row]) -> Table {
     let (mut table, mut keys) = (Table::default(), KeyIds::default());
     table.contexts = vec![ContextColumn::default()];
     for (partition, event) in rows {
@@ -41,7 +44,7 @@ fn table(rows: &[(i32, Event)]) -> Table {
     table
 }
 
-fn run(models: &[Model], rows: &[(i32, Event)], options: Options) -> (Outcome, Arc<Metrics>) {
+fn run(models: &[Model], rows: &[Row], options: Options) -> (Outcome, Arc<Metrics>) {
     let settings = Settings { max_future: Some(MAX_FUTURE), max_batch: 7, workers: 5, ..Settings::default() };
     let plan = Arc::new(backtest::offline(&engine::plan(models, &settings)));
     let metrics = Arc::new(Metrics::new(&plan));
@@ -74,14 +77,17 @@ fn windows(model: usize, partition: i32, results: &Results) -> Vec<Window> {
     .collect()
 }
 
-fn case(seed: u64) -> (Vec<Model>, Vec<Vec<Event>>, Vec<(i32, Event)>) {
+/// Models, the logs of partitions, and the rows of all of them, mixed.
+fn case(seed: u64) -> (Vec<Model>, Vec<Vec<Event>>, Vec<Row>) {
     let models: Vec<Model> =
         random_models(seed).into_iter().map(|model| Model { floor: Floor::None, ..model }).collect();
     let mut rng = Rng::new(seed ^ 0xbac);
-    let logs: Vec<Vec<Event>> = (0..1 + seed % 3)
+    let logs: Vec<Vec<Event>> = (0..=seed % 3)
         .map(|part| {
             let mut log = random_log(seed * 3 + part, &Shape::of(&models, 90, MAX_FUTURE));
-            log.iter_mut().zip(0..).for_each(|(event, offset)| event.offset = offset);
+            for (event, offset) in log.iter_mut().zip(0..) {
+                event.offset = offset;
+            }
             log
         })
         .collect();
@@ -112,7 +118,8 @@ fn rows_in_order_give_the_windows_and_late_pairs_of_the_log_whatever_the_shards(
                     wanted.sort_by(|a, b| (a.end, &a.key, a.model).cmp(&(b.end, &b.key, b.model)));
                 }
                 for (model, results) in outcome.results.iter().enumerate() {
-                    let wanted: Vec<_> = wanted.iter().filter(|window| window.model == model).cloned().collect();
+                    let wanted: Vec<_> =
+                        wanted.iter().filter(|window| window.model == model).cloned().collect();
                     let found = windows(model, partition as i32, results);
                     assert_eq!(found, wanted, "seed {seed}, {workers} workers, partition {partition}");
                 }
@@ -133,7 +140,8 @@ fn rows_in_order_give_the_windows_and_late_pairs_of_the_log_whatever_the_shards(
                 consumed += log.len() as u64;
             }
             assert_eq!(metrics.sources[0].consumed.get(), consumed);
-            let late: i64 = outcome.dropped.iter().filter(|d| d.cause == Cause::Late).map(|d| d.windows).sum();
+            let late: i64 =
+                outcome.dropped.iter().filter(|d| d.cause == Cause::Late).map(|d| d.windows).sum();
             let counted: u64 = metrics.models.iter().map(|model| model.late_pairs.get()).sum();
             assert_eq!(late as u64, counted);
             assert_eq!(metrics.inflight.get(), 0, "seed {seed}: bytes in flight after the end");
@@ -158,7 +166,9 @@ fn rows_by_event_time_have_nothing_late_and_every_event_in_all_its_windows() {
                 assert_eq!(windows, self::windows(model, partition, other), "seed {seed}");
                 for window in windows {
                     assert!(window.events.is_sorted(), "seed {seed}: by time and offset");
-                    window.events.iter().for_each(|event| *found.entry((partition, event.1)).or_default() += 1);
+                    for (_, offset) in window.events {
+                        *found.entry((partition, offset)).or_default() += 1;
+                    }
                 }
             }
             if spec.min_events > 1 {
@@ -171,7 +181,8 @@ fn rows_by_event_time_have_nothing_late_and_every_event_in_all_its_windows() {
                     continue;
                 }
                 let last = (event.time - spec.offset).div_euclid(spec.hop) * spec.hop + spec.offset;
-                let starts = (0..).map(|k| last - k * spec.hop).take_while(|start| start + spec.size > event.time);
+                let starts =
+                    (0..).map(|k| last - k * spec.hop).take_while(|start| start + spec.size > event.time);
                 let count = found.get(&(*partition, event.offset)).copied();
                 assert_eq!(count, Some(starts.count()), "seed {seed}, event {event:?}");
             }

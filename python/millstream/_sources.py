@@ -15,7 +15,7 @@ _KEY, _TIMESTAMP = "key", "timestamp"
 _BESIDE = (_KEY, _TIMESTAMP, "partition", "offset")
 
 
-def frame(given: object, source: Mapping[str, Any]) -> Any:
+def frame(given: Any, source: Mapping[str, Any]) -> Any:
     """Return something with `__arrow_c_stream__` that has the columns which a source wants.
 
     Raises:
@@ -27,10 +27,10 @@ def frame(given: object, source: Mapping[str, Any]) -> Any:
         return _file(setting, Path(given), source)
     if _library(given) == "polars":
         given = given.collect() if hasattr(given, "collect") else given
-        return given.select([name for name in wanted(source) if name in given.columns])  # type: ignore[attr-defined]
+        return given.select([name for name in wanted(source) if name in given.columns])
     if _library(given) == "pandas" and hasattr(given, "columns"):
         _require("pyarrow", "a pandas frame")
-        return given[[name for name in wanted(source) if name in given.columns]]  # type: ignore[index]
+        return given[[name for name in wanted(source) if name in given.columns]]
     if not hasattr(given, "__arrow_c_stream__"):
         fix = "give a frame of pandas, polars or pyarrow, or the path of a CSV or Parquet file"
         raise _check.refusal(setting, type(given).__name__, "is not a frame", fix)
@@ -60,7 +60,9 @@ def writable(path: Path) -> None:
         ConfigError: It is neither Parquet nor CSV, or its directory does not exist.
     """
     if path.suffix.lower() not in _FILES:
-        raise _check.refusal("output", str(path), "is of no kind that is written", "name a .parquet or .csv file")
+        raise _check.refusal(
+            "output", str(path), "is of no kind that is written", "name a .parquet or .csv file"
+        )
     if not path.parent.is_dir():
         raise _check.refusal("output", str(path), "is in a directory that does not exist", "make it first")
 

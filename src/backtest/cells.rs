@@ -105,7 +105,9 @@ mod tests {
 
     fn cells(values: &[Value]) -> Cells {
         let mut cells = Cells::default();
-        values.iter().for_each(|value| cells.push(value.clone()));
+        for value in values {
+            cells.push(value.clone());
+        }
         cells
     }
 
@@ -113,10 +115,13 @@ mod tests {
     fn a_column_is_as_narrow_as_its_values() {
         assert_eq!(cells(&[json!(null), json!(1)]), Cells::Ints(vec![None, Some(1)]));
         assert_eq!(cells(&[json!(1), json!(0.5)]), Cells::Floats(vec![Some(1.0), Some(0.5)]));
-        assert_eq!(cells(&[json!(0.5), json!(1), json!(null)]), Cells::Floats(vec![Some(0.5), Some(1.0), None]));
+        assert_eq!(
+            cells(&[json!(0.5), json!(1), json!(null)]),
+            Cells::Floats(vec![Some(0.5), Some(1.0), None])
+        );
         assert_eq!(cells(&[json!("a"), json!(null)]), Cells::Texts(vec![Some("a".to_owned()), None]));
         assert_eq!(cells(&[json!(true), json!(1)]), Cells::Json(vec![json!(true), json!(1)]));
         assert_eq!(cells(&[json!(null), json!([1])]), Cells::Json(vec![json!(null), json!([1])]));
-        assert_eq!(cells(&[json!(null); 2]), Cells::Nulls(2));
+        assert_eq!(cells(&[json!(null), json!(null)]), Cells::Nulls(2));
     }
 }

@@ -26,12 +26,8 @@ pub(super) fn read(plan: &Plan, source: usize, results: &mut [Results]) -> Resul
         let offset = offsets[partition as usize];
         offsets[partition as usize] += 1;
         let stamp = (written.ends[row] - 1).max(0);
-        let record = RawRecord {
-            offset,
-            key: Some(&written.keys[row]),
-            value: Some(&value),
-            timestamp: Some(stamp),
-        };
+        let record =
+            RawRecord { offset, key: Some(&written.keys[row]), value: Some(&value), timestamp: Some(stamp) };
         table.partitions.push(partition);
         table.offsets.push(offset);
         match decoder.decode(&record) {

@@ -1,6 +1,5 @@
 //! The order in which rows are replayed: as they stand, by event time, or as they might have arrived.
 
-use super::Dropped;
 use crate::decode::Table;
 use crate::error::{Error, Result};
 use crate::time::Millis;
@@ -35,7 +34,7 @@ impl Disorder {
         let mut state = self.seed ^ u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let late = (next(&mut state) >> 11) as f64 / (1_u64 << 53) as f64;
         let below = |span: Millis, state: &mut u64| {
-            (u128::from(next(state)) * (span.max(0) as u128 + 1) >> 64) as Millis
+            ((u128::from(next(state)) * (span.max(0) as u128 + 1)) >> 64) as Millis
         };
         let delay = below(self.delay, &mut state);
         if late < self.late { self.delay + 1 + below(self.late_by - 1, &mut state) } else { delay }
@@ -83,12 +82,4 @@ fn ascending(topic: &str, table: &Table) -> Result<()> {
         *last = Some(offset);
     }
     Ok(())
-}
-
-/// Rows first, then by model and window.
-pub(super) fn sort_dropped(dropped: &mut [Dropped]) {
-    dropped.sort_by(|a, b| {
-        let place = |d: &Dropped| (d.source, d.row.is_none(), d.row, d.partition, d.offset, d.end, d.model);
-        place(a).cmp(&place(b)).then_with(|| a.key.cmp(&b.key))
-    });
 }

@@ -55,7 +55,7 @@ impl Results {
         value: Vec<u8>,
     ) {
         let row = self.rows();
-        let mut into = Row { fields: &mut self.fields, row, events: 0, shape: Vec::new() };
+        let mut into = Row { fields: &mut self.fields, place: row, events: 0, shape: Vec::new() };
         // It is JSON that we have written ourselves.
         let read = into.read(&value);
         debug_assert!(read.is_ok(), "a result that is no result: {read:?}");
@@ -155,7 +155,7 @@ fn names(parts: &[Results], order: &[(u32, u32)]) -> Vec<String> {
 /// Reads one record into the columns.
 struct Row<'a> {
     fields: &'a mut Vec<(String, Cells)>,
-    row: usize,
+    place: usize,
     events: i64,
     shape: Vec<usize>,
 }
@@ -174,20 +174,22 @@ impl<'de> Visitor<'de> for &mut Row<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key_seed(Name { fields: &mut *self.fields, next: self.shape.len() })? {
+        while let Some(name) =
+            map.next_key_seed(Name { fields: &mut *self.fields, next: self.shape.len() })?
+        {
             match name {
                 Named::Ours => drop(map.next_value::<IgnoredAny>()?),
                 Named::Events => self.events = map.next_value()?,
                 Named::Field(index) => {
                     let cells = &mut self.fields[index].1;
-                    cells.pad(self.row);
+                    cells.pad(self.place);
                     cells.push(map.next_value::<Value>()?);
                     self.shape.push(index);
                 }
             }
         }
         for (_, cells) in self.fields.iter_mut() {
-            cells.pad(self.row + 1);
+            cells.pad(self.place + 1);
         }
         Ok(())
     }

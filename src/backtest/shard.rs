@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::replay::{Part, Replay};
 use super::results::Results;
-use super::{Cause, Dropped, Part, Replay};
+use super::{Cause, Dropped};
 use crate::commit::ToSink;
 use crate::context::ContextValue;
 use crate::control::Control;
@@ -48,7 +49,7 @@ pub(super) struct Shard<'a> {
     worker: usize,
     lane: Lane,
     served: Vec<Served>,
-    reply: Sender<ToSink>,
+    answer: Sender<ToSink>,
     answers: Receiver<ToSink>,
     replayed: Replayed,
 }
@@ -94,8 +95,7 @@ impl<'a> Shard<'a> {
         model.enter(&mut || {
             model.detached(&mut || {
                 let Some(part) = part.take() else { return };
-                outcome =
-                    Self::new(replay, worker).and_then(|shard| shard.whole(&part, clocks, drain));
+                outcome = Self::new(replay, worker).and_then(|shard| shard.whole(&part, clocks, drain));
             });
         });
         outcome
@@ -113,12 +113,12 @@ impl<'a> Shard<'a> {
             Served { model: *model, predictor, jobs, queue }
         });
         let served = served.collect();
-        let (reply, answers) = bounded(ANSWERS);
+        let (answer, answers) = bounded(ANSWERS);
         let sinks = plan.sinks();
         let chained = |sink: &&str| plan.sources.iter().any(|source| source.topic == **sink);
         let results = sinks.iter().map(|sink| Results::new(chained(sink))).collect();
         let replayed = Replayed { results, dropped: Vec::new() };
-        Ok(Self { replay, worker, lane, served, reply, answers, replayed })
+        Ok(Self { replay, worker, lane, served, answer, answers, replayed })
     }
 
     fn whole(mut self, part: &Part, clocks: &[Millis], drain: bool) -> Result<Replayed> {
@@ -196,7 +196,7 @@ impl<'a> Shard<'a> {
                 }
                 let size = served.jobs.next(ready);
                 let Some(batch) = size.and_then(|size| self.lane.batch(model, size)) else { break };
-                if served.jobs.send(Job { batch, reply: self.reply.clone() }).is_err() {
+                if served.jobs.send(Job { batch, reply: self.answer.clone() }).is_err() {
                     break;
                 }
                 for job in served.queue.try_iter() {

@@ -177,6 +177,10 @@ impl Table {
                 }
             }
         }
-        if source.timestamp.is_some() { not_ahead(time, self.stamp(row), source.max_future_ms) } else { Ok(()) }
+        if source.timestamp.is_some() {
+            not_ahead(time, self.stamp(row), source.max_future_ms)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn options(&self) -> Options {
+    fn options(self) -> Options {
         let order = match self.disorder {
             Some((seed, delay, late, late_by)) => Order::Arrival(Disorder { seed, delay, late, late_by }),
             None if self.order == "row" => Order::Row,
@@ -61,12 +61,12 @@ impl Wanted {
 pub(super) fn read(
     py: Python<'_>,
     plan: &Plan,
-    frames: &[(String, Bound<'_, PyAny>)],
+    frames: Vec<(String, Bound<'_, PyAny>)>,
 ) -> PyResult<Vec<Option<Table>>> {
     let mut tables: Vec<Option<Table>> = plan.sources.iter().map(|_| None).collect();
     for (topic, frame) in frames {
-        let Some(place) = plan.sources.iter().position(|source| source.topic == *topic) else { continue };
-        let mut reader = stream::reader(frame)?;
+        let Some(place) = plan.sources.iter().position(|source| source.topic == topic) else { continue };
+        let mut reader = stream::reader(&frame)?;
         let table = py.detach(|| fill(&plan.sources[place], &mut reader));
         tables[place] = Some(table.map_err(|error| to_py(py, error))?);
     }
@@ -94,7 +94,7 @@ pub(super) fn replay(
     (plan, metrics, says, control): (&Plan, &Arc<Metrics>, &Log, &Control),
     models: Vec<Arc<dyn Model>>,
     tables: Vec<Option<Table>>,
-    wanted: &Wanted,
+    wanted: Wanted,
     between: impl Fn((u64, u64)) -> PyResult<()>,
 ) -> PyResult<Tables> {
     let plan = Arc::new(offline(plan));

@@ -231,19 +231,19 @@ impl Engine {
         py: Python<'_>,
         frames: Vec<(String, Bound<'_, PyAny>)>,
         wanted: Wanted,
-        tick: Option<Bound<'_, PyAny>>,
+        tick: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Tables> {
         let metrics = Arc::new(Metrics::new(&self.plan));
         let control = Control::default();
         *self.current() = (control.clone(), metrics.clone());
-        let tables = backtest::read(py, &self.plan, &frames)?;
+        let tables = backtest::read(py, &self.plan, frames)?;
         let (says, reader) = crate::log::channel();
         let outcome = self.with_models(py, |models| {
             let run = (&*self.plan, &metrics, &says, &control);
-            backtest::replay(py, run, models, tables, &wanted, |progress| {
+            backtest::replay(py, run, models, tables, wanted, |progress| {
                 log::hand_over(py, &reader)?;
                 py.check_signals()?;
-                tick.as_ref().map_or(Ok(()), |tick| tick.call1(progress).map(drop))
+                tick.map_or(Ok(()), |tick| tick.call1(progress).map(drop))
             })
         });
         self.current().0 = Control::default();

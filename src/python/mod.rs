@@ -4,6 +4,7 @@ mod arrays;
 mod arrow;
 mod backtest;
 mod batch;
+mod cell;
 mod check;
 mod client;
 mod columns;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::builder::{Float64Builder, LargeListBuilder};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, LargeBinaryArray, LargeStringArray, NullArray,
-    RecordBatch, RecordBatchIterator, UInt64Array,
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, LargeBinaryArray, LargeStringArray,
+    NullArray, RecordBatch, RecordBatchIterator, UInt64Array,
 };
 use arrow_schema::{ArrowError, Field, Schema};
 use pyo3::exceptions::PyRuntimeError;

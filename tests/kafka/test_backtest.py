@@ -1,4 +1,4 @@
-"""No skew between training and serving: a backtest of a log gives what the live run of it gave, bit for bit."""
+"""No training-serving skew: a backtest of a log gives what the live run of it gave, bit for bit."""
 
 from __future__ import annotations
 
@@ -119,9 +119,7 @@ def test_a_backtest_in_row_order_gives_what_the_run_gave_bit_for_bit(kafka: Kafk
     for workers in (1, 3):
         offline = Echo()
         again = make(topic, kafka.bootstrap, offline)
-        results, dropped = again.backtest(
-            frame, order="row", drain=False, workers=workers, with_dropped=True
-        )
+        results, dropped = again.backtest(frame, order="row", drain=False, workers=workers, with_dropped=True)
         assert offline.seen == live.seen
         for partition, records in written.items():
             mine = results.filter(pl.col("partition") == partition)

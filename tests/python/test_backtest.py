@@ -1,7 +1,9 @@
-"""`App.backtest`: the windows of `App.test` from frames, what a frame may look like, and what has no result."""
+"""`App.backtest`: the windows of `App.test` from frames, what frames may be, what has no result."""
 
+import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +112,17 @@ def readings_frame() -> pd.DataFrame:
         pytest.param(lambda f: pa.Table.from_pandas(f).to_reader(), pa.Table, id="reader"),
         pytest.param(lambda f: f.set_index("ts"), pd.DataFrame, id="pandas, ts as the index"),
         pytest.param(lambda f: f.astype({"key": "category"}), pd.DataFrame, id="categories"),
-        pytest.param(lambda f: pl.from_pandas(f).cast({"key": pl.Categorical}), pl.DataFrame, id="pl.Categorical"),
+        pytest.param(
+            lambda f: pl.from_pandas(f).cast({"key": pl.Categorical}), pl.DataFrame, id="pl.Categorical"
+        ),
     ],
 )
 def test_the_same_kind_of_frame_comes_back(convert: Any, kind: type) -> None:
     app, _ = recording_app(source=READINGS)
     results = app.backtest(convert(readings_frame()))
     assert isinstance(results, kind)
-    got = pl.DataFrame(results)
-    assert got.to_dict(as_series=False) == {
+    table: pa.Table = pa.table(results)
+    assert table.to_pydict() == {
         "key": ["a", "b", "a"],
         "start": [0, 0, 20_000],
         "end": [10_000, 10_000, 30_000],
@@ -265,8 +269,16 @@ def test_context_is_the_last_of_a_window() -> None:
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (pl.DataFrame({"ts": [0], "key": ["a"]}), {}, r'no column "v"; it has \["ts", "key"\]'),
     (pl.DataFrame({"ts": [0], "key": ["a"], "v": ["1"]}), {}, 'column "v" is of type .*, not numbers'),
-    (pl.DataFrame({"ts": ["0"], "key": ["a"], "v": [1]}), {}, 'column "ts" is of type .*, not datetimes or a num'),
-    (pl.DataFrame({"ts": [0], "key": [0.5], "v": [1]}), {}, 'column "key" is of type Float64, not text or int'),
+    (
+        pl.DataFrame({"ts": ["0"], "key": ["a"], "v": [1]}),
+        {},
+        'column "ts" is of type .*, not datetimes or a num',
+    ),
+    (
+        pl.DataFrame({"ts": [0], "key": [0.5], "v": [1]}),
+        {},
+        'column "key" is of type Float64, not text or int',
+    ),
     (readings_frame().assign(partition=-1), {}, 'column "partition" is null or beyond 0 to 9999 in row 0'),
     (readings_frame().assign(offset=[0, None, 1]), {}, 'column "offset"'),
     ([1, 2], {}, "is not a frame"),
@@ -288,7 +300,9 @@ def test_a_mistake_is_named(data: Any, options: dict[str, Any], message: str) ->
     assert seen.batches == []
 
 
-@pytest.mark.parametrize("wrong", [{"seed": -1}, {"delay": 5}, {"late": 1.5}, {"late": "some"}, {"late_by": "0s"}])
+@pytest.mark.parametrize(
+    "wrong", [{"seed": -1}, {"delay": 5}, {"late": 1.5}, {"late": "some"}, {"late_by": "0s"}]
+)
 def test_a_wrong_disorder_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="Disorder"):
         Disorder(**wrong)
@@ -331,9 +345,7 @@ def two_steps() -> App:
 @pytest.mark.parametrize("drain", [True, False])
 def test_a_chained_model_reads_the_results_as_a_log(drain: bool) -> None:
     random = np.random.default_rng(3)
-    log: Log = [
-        (int(i * 37 - random.integers(0, 300)), "abc"[i % 3], i % 3 % 2) for i in range(400)
-    ]
+    log: Log = [(int(i * 37 - random.integers(0, 300)), "abc"[i % 3], i % 3 % 2) for i in range(400)]
     app = two_steps()
     out = app.test({"readings": records(log)}, drain=drain)
     results = app.backtest(frame(log), order="row", drain=drain, workers=3)
@@ -509,7 +521,29 @@ def test_a_bar_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
+def test_an_interrupt_ends_it_and_leaves_the_app_usable() -> None:
+    app, slow = App("app"), True
+
+    def predict(batch: Any) -> Any:
+        if slow:
+            time.sleep(0.02)
+        return batch.lengths
+
+    app.model(READINGS, window=TUMBLING, sink="out", name="m", max_batch=1)(predict)
+    rows = 20_000
+    data = pl.DataFrame({"ts": np.arange(rows) * 10_000, "key": ["a"] * rows, "v": [1.0] * rows})
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        app.backtest(data)
+    timer.join()
+    slow = False
+    assert len(app.backtest(data)) == rows
+
+
 def test_limits_of_a_live_process_and_its_start_do_not_apply() -> None:
     app = App("app", start="latest", max_keys=1)
-    app.model(READINGS, window=HoppingWindow("10s", hop="5s", grace="0s"), sink="out", name="m")(lambda b: b.lengths)
+    app.model(READINGS, window=HoppingWindow("10s", hop="5s", grace="0s"), sink="out", name="m")(
+        lambda b: b.lengths
+    )
     assert len(app.backtest(readings_frame())) == 6

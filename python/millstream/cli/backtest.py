@@ -1,4 +1,4 @@
-"""`millstream backtest module:app data.parquet --out results.parquet`: the same as `app.backtest()`, on files."""
+"""`millstream backtest module:app data.parquet --out results.parquet`: `app.backtest()` on files."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,9 @@ from millstream.cli._target import load_app
 @click.argument("data", nargs=-1, required=True, metavar="[TOPIC=]FILE...")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Results, .parquet or .csv.")
 @click.option("--dropped", type=click.Path(path_type=Path), help="What has no result, and why.")
-@click.option("--order", type=click.Choice(["time", "row"]), default="time", help="By event time, or as rows stand.")
+@click.option(
+    "--order", type=click.Choice(["time", "row"]), default="time", help="By event time, or as rows stand."
+)
 @click.option("--drain/--no-drain", default=True, help="Emit the windows still open at the end, or not.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads; one per core.")
 @click.option("--delay", help="Let events arrive up to this much after their time, such as 2s.")

@@ -4,9 +4,14 @@ The frame is HopList's: readings of a number by many keys, ten per second each; 
 spread of each window, or one that does as much arithmetic as a small network.
 """
 
+# ruff: noqa: E402
+import os
+
+# One thread of the application is one thread of the machine: NumPy reads this when it is imported.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
 import argparse
 import json
-import os
 import statistics
 import sys
 import time

@@ -45,8 +45,8 @@ fn table(rows: &[Row]) -> Table {
 }
 
 fn run(models: &[Model], rows: &[Row], options: Options) -> (Outcome, Arc<Metrics>) {
-    let settings = Settings { max_future: Some(MAX_FUTURE), max_batch: 7, workers: 5, ..Settings::default() };
-    let plan = Arc::new(backtest::offline(&engine::plan(models, &settings)));
+    let settings = Settings { max_future: Some(MAX_FUTURE), max_batch: 7, ..Settings::default() };
+    let plan = Arc::new(backtest::offline(&engine::plan(models, &settings), options.workers));
     let metrics = Arc::new(Metrics::new(&plan));
     let shared = Shared {
         plan: plan.clone(),

@@ -62,13 +62,15 @@ pub struct Options {
     pub workers: usize,
 }
 
-/// The plan as a backtest runs it: from the first row on, without the limits that protect a live process.
-pub fn offline(plan: &Plan) -> Plan {
+/// The plan as a backtest runs it: from the first row on, called by so many threads, without the limits that protect a
+/// live process.
+pub fn offline(plan: &Plan, workers: usize) -> Plan {
     let mut plan = plan.clone();
     plan.start = Start::Earliest;
     (plan.max_state_bytes, plan.max_keys, plan.max_events_per_key) = (None, None, None);
     for model in &mut plan.models {
         model.timeout_ms = None;
+        model.workers = workers;
     }
     plan
 }

@@ -97,7 +97,7 @@ pub(super) fn replay(
     wanted: Wanted,
     between: impl Fn((u64, u64)) -> PyResult<()>,
 ) -> PyResult<Tables> {
-    let plan = Arc::new(offline(plan));
+    let plan = Arc::new(offline(plan, wanted.workers.max(1)));
     let shared = Shared {
         plan: plan.clone(),
         metrics: metrics.clone(),

@@ -266,6 +266,15 @@ def test_context_is_the_last_of_a_window() -> None:
     assert results.select("site", "rev").rows() == [("y", 2)]
 
 
+@pytest.mark.parametrize("library", [pl.DataFrame, pd.DataFrame, pa.table])
+@pytest.mark.parametrize("column", [[], [None]])
+def test_a_frame_may_be_empty_or_hold_nothing_but_nulls(library: Any, column: list[Any]) -> None:
+    app, _ = recording_app()
+    results = app.backtest(library({"ts": column, "key": column, "v": column}))
+    assert results.shape[0] == 0
+    assert app.metrics()["dead_letters"] == len(column)
+
+
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (pl.DataFrame({"ts": [0], "key": ["a"]}), {}, r'no column "v"; it has \["ts", "key"\]'),
     (pl.DataFrame({"ts": [0], "key": ["a"], "v": ["1"]}), {}, 'column "v" is of type .*, not numbers'),

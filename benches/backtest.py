@@ -4,7 +4,6 @@ The frame is HopList's: readings of a number by many keys, ten per second each; 
 spread of each window, or one that does as much arithmetic as a small network.
 """
 
-# ruff: noqa: E402
 import os
 
 # One thread of the application is one thread of the machine: NumPy reads this when it is imported.

@@ -1,4 +1,4 @@
-//! Arrow streams that come from Python, by the `PyCapsule` interface. The one place here where `unsafe` is.
+//! Arrow streams that come from Python, by the `PyCapsule` interface. The one place in `python/` with `unsafe`.
 #![allow(unsafe_code)]
 
 use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};

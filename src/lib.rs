@@ -7,6 +7,7 @@
 //! The core builds and tests without Python and without Kafka: it is a synchronous state machine, and time is
 //! passed in. `kafka` is the only place that names rdkafka, `python` the only one that names pyo3 and numpy.
 
+pub mod backtest;
 pub mod batch;
 pub mod check;
 pub mod commit;

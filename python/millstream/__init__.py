@@ -2,6 +2,7 @@
 
 from millstream._app import App
 from millstream._core import Event, EventBatch, Window, WindowBatch, __version__
+from millstream._disorder import Disorder
 from millstream._records import Advance, Record
 from millstream._topic import Topic
 from millstream._windows import HoppingWindow, TumblingWindow
@@ -21,6 +22,7 @@ __all__ = [
     "App",
     "ConfigError",
     "DecodeError",
+    "Disorder",
     "Event",
     "EventBatch",
     "FencedError",

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
 from millstream import (
+    _backtest,
     _check,
     _core,
     _events,
@@ -25,6 +26,7 @@ from millstream import (
 from millstream._adapted import Features, Method, adapt
 from millstream._background import Background
 from millstream._core import Engine
+from millstream._disorder import Disorder
 from millstream._durations import Duration, duration_ms
 from millstream._options import ModelOptions
 from millstream._pool import inside
@@ -475,6 +477,67 @@ class App:
             out = engine.test(fed, drain)
         return _testing.decode_topics(out, plan)
 
+    def backtest(
+        self,
+        data: Any,
+        *,
+        order: Literal["time", "row"] = "time",
+        drain: bool = True,
+        workers: int | None = None,
+        disorder: Disorder | None = None,
+        with_dropped: bool = False,
+        progress: bool | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the same windows and models on a frame or a file, without a broker, and return a frame.
+
+        A frame has a column per declared field and context field, one for the event time under the name that
+        the topic gives it (`timestamp` where it gives none), one for the key (`key`), and may have
+        `partition`, `offset` and `timestamp`, that of the record, which the future guard reads. Event times
+        are datetimes (without a zone: UTC) or of the topic's unit. Nulls, NaN and infinities are missing
+        values: rows are judged as records are. No wall clock is read: the idle rule, limits of state,
+        `start` and `timeout` of models do not apply.
+
+        Args:
+            data: A frame of pandas, polars, pyarrow or whatever else has `__arrow_c_stream__`; the path of a
+                `.parquet` or `.csv` file; or a dict of those by topic, for the sources from outside the app.
+            order: `"time"`: by event time, equal ones by offset, so nothing is late. `"row"`: as the rows
+                stand, which replays a log: the same windows as live, late events and all.
+            drain: Also emit the windows still open at the end.
+            workers: Threads; each takes the events of its own keys, and all call `predict` at the same time.
+                None: one per core, where a class with `workers=1` that is not `per_worker`, or an object, is
+                still called by one at a time. Contents and order of the results do not depend on it.
+            disorder: Events arrive out of order: what if they were late? Not with `order="row"`.
+            with_dropped: Also return what has no result, and why.
+            progress: Show a bar on stderr; None: where that is a terminal.
+            params: As of `run`.
+
+        Returns:
+            A frame of the kind that was given (of a file: polars, or pyarrow where that is not installed),
+            a dict of them by sink where the app has several. A row per result, by (end, key bytes): `key`,
+            `start` and `end` in ms since 1970 UTC, `n_events`, `partition`, and a column per field of the
+            result; lists of numbers are lists, anything else that is no scalar is JSON text. With
+            `with_dropped` a pair of that and a frame of rows that are no events (`reason` as in dead
+            letters), events that were late for windows of a model (`"late"`), and windows that the model
+            failed on: `reason`, `detail`, `topic`, `row`, `partition`, `offset`, `key`, `model`, `start`,
+            `end`, `windows`.
+
+        Raises:
+            ConfigError: A setting is wrong, or a column is missing or of the wrong type.
+            ModuleNotFoundError: Nothing that reads the file or frame is installed.
+            MillstreamError: The run cannot go on, or this app is already running.
+            Exception: What a model raised, where its `on_error` is `"fail"`.
+        """
+        plan = self._plan()
+        wanted = _backtest.options(order, disorder, drain, workers, self._models)
+        fed = _backtest.frames(data, plan)
+        given = _params.check(params, self._models)
+        models = _backtest.with_workers(self._models, wanted["workers"])
+        with _backtest.bar(progress) as tick, self._running(given, models) as engine:
+            tables = engine.backtest(list(fed.items()), wanted, tick)
+        results, dropped = _backtest.same_kind(tables, fed)
+        return (results, dropped) if with_dropped else results
+
     def metrics(self) -> dict[str, Any]:
         """Return the counters of the present or latest run or test; from any thread, at any time.
 
@@ -532,18 +595,24 @@ class App:
     def _plan(self) -> dict[str, Any]:
         return _plan.build(self._settings, self._models)
 
-    def _new_engine(self, params: dict[str, Any] | None = None) -> Engine:
-        return Engine(json.dumps(self._plan()), [_pool.hooks_of(spec, params) for spec in self._models])
+    def _new_engine(
+        self, params: dict[str, Any] | None = None, models: Sequence[_model.ModelSpec] | None = None
+    ) -> Engine:
+        models = self._models if models is None else models
+        plan = _plan.build(self._settings, models)
+        return Engine(json.dumps(plan), [_pool.hooks_of(spec, params) for spec in models])
 
     @contextmanager
-    def _running(self, params: dict[str, Any] | None = None) -> Iterator[Engine]:
+    def _running(
+        self, params: dict[str, Any] | None = None, models: Sequence[_model.ModelSpec] | None = None
+    ) -> Iterator[Engine]:
         if not self._busy.acquire(blocking=False):
             raise MillstreamError(
                 f"App({self._settings.name!r}) is already running; stop it, wait for it, or make another App"
             )
         try:
             inside.refuse()
-            self._engine = self._new_engine(params)
+            self._engine = self._new_engine(params, models)
             yield self._engine
         finally:
             self._busy.release()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
+    "ArrowTable",
     "Consumer",
     "EmbeddedBroker",
     "Engine",
@@ -109,6 +110,33 @@ class Engine:
             StateLimitError: Open windows hold more than a limit allows.
             MillstreamError: The run cannot go on.
         """
+
+    def backtest(
+        self,
+        frames: list[tuple[str, Any]],
+        wanted: dict[str, Any],
+        tick: Callable[[int, int], None] | None,
+    ) -> tuple[list[tuple[str, ArrowTable]], ArrowTable]:
+        """Replay frames and return the results by sink, and what has none.
+
+        Args:
+            frames: By source topic, what has `__arrow_c_stream__`.
+            wanted: `order`, `disorder` (seed, delay in ms, share, late_by in ms), `drain`, `workers`, and in
+                `serial` the places of models that are called by one worker at a time.
+            tick: Called on this thread with the events that are done, and all of them.
+
+        Raises:
+            ConfigError: A column is missing or of the wrong type.
+            MillstreamError: The run cannot go on.
+        """
+
+@final
+class ArrowTable:
+    """A table for whatever reads Arrow streams."""
+
+    def __len__(self) -> int: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return the table; the requested schema is not looked at."""
 
 @final
 class WindowBatch:

@@ -4,9 +4,11 @@
 mod json;
 mod limits;
 mod reason;
+mod table;
 mod timestamp;
 
 pub use reason::{Reason, Rejected};
+pub use table::{ContextColumn, KeyIds, NO_KEY, NO_TIME, Table, TimeCell, event_time};
 
 use crate::config::{Missing, SourceConfig, TimestampUnit};
 use crate::context::ContextValue;
@@ -102,10 +104,7 @@ impl Decoder {
             }
             Some(field) => (timestamp::read(json.time(), json.time_text(), self.unit, field)?, true),
         };
-        if !(-MAX_TIME..=MAX_TIME).contains(&time) {
-            let detail = format!("event time {time} ms is beyond +-{MAX_TIME} ms");
-            return Err(Rejected::new(Reason::BadTimestamp, detail).at(time));
-        }
+        in_range(time)?;
         self.row.clear();
         for (index, field) in self.fields.iter().enumerate() {
             self.row.push(number(json.field(index), field, self.missing_is_nan)?);
@@ -114,18 +113,34 @@ impl Decoder {
             let (value, text) = json.context(index);
             context(value, text, field, self.missing_is_nan, to)?;
         }
-        if let (true, Some(ahead), Some(stamped)) = (own_time, self.max_future, record.timestamp)
-            && time > stamped.saturating_add(ahead)
-        {
-            let detail = format!(
-                "event time {time} ms is {} ms ahead of the record's timestamp {stamped} ms; max_future is {ahead} ms",
-                time - stamped
-            );
-            return Err(Rejected::new(Reason::FutureTimestamp, detail).at(time));
+        if own_time {
+            not_ahead(time, record.timestamp, self.max_future)?;
         }
         let key = if self.key.is_some() { json.key() } else { record.key.unwrap_or_default() };
         Ok(Event { key, time, row: &self.row, context: &self.context_row })
     }
+}
+
+fn in_range(time: Millis) -> Result<(), Rejected> {
+    if (-MAX_TIME..=MAX_TIME).contains(&time) {
+        return Ok(());
+    }
+    let detail = format!("event time {time} ms is beyond +-{MAX_TIME} ms");
+    Err(Rejected::new(Reason::BadTimestamp, detail).at(time))
+}
+
+/// The future guard, for event times that are not the record's own timestamp.
+fn not_ahead(time: Millis, stamped: Option<Millis>, most: Option<Millis>) -> Result<(), Rejected> {
+    if let (Some(ahead), Some(stamped)) = (most, stamped)
+        && time > stamped.saturating_add(ahead)
+    {
+        let detail = format!(
+            "event time {time} ms is {} ms ahead of the record's timestamp {stamped} ms; max_future is {ahead} ms",
+            time - stamped
+        );
+        return Err(Rejected::new(Reason::FutureTimestamp, detail).at(time));
+    }
+    Ok(())
 }
 
 fn number(value: Scalar, field: &str, missing_is_nan: bool) -> Result<f64, Rejected> {

@@ -7,6 +7,7 @@ mod lateness;
 mod open;
 mod partition;
 pub(crate) mod retention;
+mod rows;
 mod score;
 mod start;
 mod state;

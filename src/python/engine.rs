@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::backtest::{self, Tables, Wanted};
 use super::error::to_py;
 use super::model::PyModel;
 use super::offline::{Fed, Output, run_test};
@@ -251,5 +252,31 @@ impl Engine {
         });
         let said = log::hand_over(py, &reader);
         outcome.and_then(|output| said.map(|()| output))
+    }
+
+    fn backtest(
+        &self,
+        py: Python<'_>,
+        frames: Vec<(String, Bound<'_, PyAny>)>,
+        wanted: Wanted,
+        tick: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Tables> {
+        let metrics = Arc::new(Metrics::new(&self.plan));
+        let control = Control::default();
+        *self.current() = (control.clone(), metrics.clone());
+        let tables = backtest::read(py, &self.plan, frames)?;
+        let (says, reader) = crate::log::channel();
+        let outcome = self.with_hooks(py, || {
+            let models = self.open(py)?;
+            let run = (&*self.plan, &metrics, &says, &control);
+            backtest::replay(py, run, models, tables, wanted, |progress| {
+                log::hand_over(py, &reader)?;
+                py.check_signals()?;
+                tick.map_or(Ok(()), |tick| tick.call1(progress).map(drop))
+            })
+        });
+        self.current().0 = Control::default();
+        let said = log::hand_over(py, &reader);
+        outcome.and_then(|tables| said.map(|()| tables))
     }
 }

@@ -2,9 +2,12 @@
 
 mod arrays;
 mod arrow;
+mod backtest;
 mod batch;
+mod cell;
 mod check;
 mod client;
+mod columns;
 mod context;
 mod dense;
 mod engine;
@@ -17,6 +20,8 @@ mod model;
 mod offline;
 mod outputs;
 mod process;
+mod result_table;
+mod stream;
 mod synthetic;
 mod wait;
 mod window;
@@ -40,6 +45,7 @@ mod _core {
     use super::features;
     #[pymodule_export]
     use super::process::unpack_batch;
+    use super::result_table::ArrowTable;
     #[pymodule_export]
     use super::window::Window;
 

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-_COMMANDS = {name: f"millstream.cli.{name}" for name in ("check", "demo", "reset", "run")}
+_COMMANDS = {name: f"millstream.cli.{name}" for name in ("backtest", "check", "demo", "reset", "run")}
 
 
 class _LazyGroup(click.Group):

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -151,8 +151,10 @@ impl<K: Sink> SinkStage<K> {
         }
         #[cfg(feature = "fault")]
         let transaction = fault::memory::mutated(transaction);
+        let began = Instant::now();
         match self.sink.commit(&transaction)? {
             Outcome::Committed => {
+                self.metrics.commit_seconds.observe(began.elapsed());
                 self.committed(&transaction);
                 Ok(true)
             }
@@ -183,6 +185,7 @@ impl<K: Sink> SinkStage<K> {
     }
 
     fn committed(&mut self, transaction: &Transaction) {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         for part in &transaction.parts {
             self.board.set(part.assignment, part.last_epoch, part.offset);
             let Part { partition, offset, metadata, .. } = part;
@@ -197,6 +200,9 @@ impl<K: Sink> SinkStage<K> {
             }
             for ((model, fate), windows) in &part.fates {
                 self.metrics.models[*model].committed(*fate, *windows);
+            }
+            for (end, results) in &part.ends {
+                self.metrics.end_to_end_seconds.observe_ms(wall.saturating_sub(*end), *results);
             }
         }
         self.metrics.transactions.add(1);
@@ -221,6 +227,7 @@ impl<K: Sink> SinkStage<K> {
                 epochs: 0,
                 last_epoch: 0,
                 fates: BTreeMap::new(),
+                ends: BTreeMap::new(),
             })
         });
         let transaction = Transaction { parts: parts.collect() };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::encode::{EncodedResult, Fate};
 use crate::record::{OutRecord, Stream, TopicPartition};
+use crate::time::Millis;
 
 /// One partition at one instant.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +58,8 @@ pub struct Part {
     pub last_epoch: u64,
     /// What became of their windows: how many of each model met which fate.
     pub fates: BTreeMap<(usize, Fate), u64>,
+    /// How many of their results are of windows with which end.
+    pub ends: BTreeMap<Millis, u64>,
 }
 
 impl Transaction {
@@ -168,6 +171,7 @@ fn take_part(queue: &mut Queue) -> Option<Part> {
             epochs: 0,
             last_epoch: cut.epoch,
             fates: BTreeMap::new(),
+            ends: BTreeMap::new(),
         });
         part.last_epoch = cut.epoch;
         part.offset = cut.offset;
@@ -176,6 +180,9 @@ fn take_part(queue: &mut Queue) -> Option<Part> {
         part.epochs += 1;
         for result in &results {
             *part.fates.entry((result.model, result.fate)).or_default() += 1;
+            if result.fate == Fate::Produced {
+                *part.ends.entry(result.end).or_default() += 1;
+            }
         }
         part.records.extend(results.into_iter().filter_map(|result| result.record));
         part.records.extend(cut.records);

@@ -1,8 +1,12 @@
 //! The one registry of counters. Stages add to it; the Python dict, the progress line and the summary read it.
 
+mod histogram;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+
+pub use histogram::{Seconds, Snapshot, Windows};
 
 use crate::config::Plan;
 use crate::decode::Reason;
@@ -119,8 +123,12 @@ pub struct ModelMetrics {
     pub retries: Counter,
     /// Calls of predict.
     pub batches: Counter,
-    /// Time spent in predict.
-    pub predict_nanos: Counter,
+    /// What calls of predict took.
+    pub predict_seconds: Seconds,
+    /// Windows in a call of predict.
+    pub batch_windows: Windows,
+    /// Windows that hold an event and have not closed, as last counted.
+    pub windows_open: AtomicUsize,
     /// Workers that are in predict now.
     pub pool_busy: AtomicUsize,
 }
@@ -167,6 +175,10 @@ pub struct Metrics {
     pub transactions_aborted: Counter,
     /// Transactions whose outcome nobody could tell: offsets and state were read again.
     pub transactions_unknown: Counter,
+    /// What commits that went through took.
+    pub commit_seconds: Seconds,
+    /// From the end of a window, a time of the stream, to the commit of its result, by the wall clock.
+    pub end_to_end_seconds: Seconds,
     /// Assignments and revocations seen.
     pub rebalances: Counter,
     /// In-flight bytes.

@@ -113,3 +113,40 @@ fn a_key_that_a_replay_brought_back_is_noticed_in_a_second_partition() {
         assert!(error.contains(part), "{part} is missing in: {error}");
     }
 }
+
+#[test]
+fn open_windows_are_counted_about_once_a_second_and_given_back_with_their_partition() {
+    let spec = Spec { size: 10, hop: 5, offset: 0, grace: 0, min_events: 1 };
+    let plan = engine::plan(&[Model { spec, floor: Floor::None }], &Settings::default());
+    let metrics = Arc::new(Metrics::new(&plan));
+    let (says, _) = log::channel();
+    let mut lane = Lane::new(plan.clone(), metrics.clone(), Routes::keep_all(&plan), says);
+    let assigned = Assigned {
+        partition: engine::partition(),
+        committed: None,
+        bounds: (0, 0),
+        partitions: 1,
+        topic_id: None,
+        earlier: None,
+    };
+    let start = StartPoint::of(&plan, &assigned, false, NOW).unwrap();
+    lane.begin(0, &start, start.restoring(&plan, &metrics), 0, NOW).unwrap();
+    let open = |lane: &mut Lane, mono| {
+        lane.count_open(Now { mono, ..NOW });
+        metrics.models[0].windows_open.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    // [-5, 5) and [0, 10); with the clock at 7 the first has closed, and [5, 15) is there.
+    lane.ingest(0, &record(0, &value(3)), NOW).unwrap();
+    assert_eq!(open(&mut lane, 0), 2);
+    lane.ingest(0, &record(1, &value(7)), NOW).unwrap();
+    lane.ingest(0, &record(2, &value(4)), NOW).unwrap();
+    lane.ingest(0, &record(3, &value(22)), NOW).unwrap();
+    assert_eq!(open(&mut lane, 999), 2, "less than a second has passed");
+    // All have closed but [15, 25) and [20, 30).
+    assert_eq!(open(&mut lane, 1_000), 2);
+    lane.ingest(0, &record(4, &value(24)), NOW).unwrap();
+    lane.ingest(0, &RawRecord { key: Some(b"other"), ..record(5, &value(20)) }, NOW).unwrap();
+    assert_eq!(open(&mut lane, 2_000), 4, "two of each key");
+    lane.end(0);
+    assert_eq!(open(&mut lane, 3_000), 0);
+}

@@ -174,6 +174,7 @@ impl<S: Source> Ingest<S> {
         }
         self.end_epoch(now)?;
         self.lane.publish();
+        self.lane.count_open(now);
         if self.warned_at.is_none_or(|at| now.mono - at >= WARN_MS) {
             self.warned_at = Some(now.mono);
             self.lane.warn_of_lateness();

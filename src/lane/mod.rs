@@ -4,6 +4,7 @@
 mod cut;
 pub(crate) mod guard;
 mod lateness;
+mod open;
 mod partition;
 pub(crate) mod retention;
 mod start;
@@ -302,6 +303,13 @@ impl Lane {
     pub fn publish(&mut self) {
         for partition in self.partitions.iter_mut().flatten() {
             partition.publish(&self.sources[partition.source].models, &self.metrics);
+        }
+    }
+
+    /// Counts the open windows of each partition where it is time to.
+    pub fn count_open(&mut self, now: Now) {
+        for partition in self.partitions.iter_mut().flatten() {
+            partition.open.count(&partition.windows, now);
         }
     }
 

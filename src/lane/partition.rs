@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::WINDOW_BYTES;
 use super::lateness::Lateness;
+use super::open::OpenWindows;
 use crate::epoch::Cut;
 use crate::fault::{self, Mutant};
 use crate::limits::Share;
@@ -28,6 +29,7 @@ pub(super) struct Partition {
     /// Since when no record has come; an assignment and a pause of ours start it anew.
     pub(super) last_record: Millis,
     pub(super) late: Lateness,
+    pub(super) open: OpenWindows,
     pub(super) consumed: u64,
     pub(super) below_expected: u64,
     /// Windows that have ended the run before.
@@ -49,7 +51,7 @@ impl Partition {
         id: TopicPartition,
         source: usize,
         assignment: u64,
-        (windows, share): (PartitionWindows, Share),
+        (windows, share, open): (PartitionWindows, Share, OpenWindows),
         next: i64,
         metadata: Metadata,
         now: Now,
@@ -67,6 +69,7 @@ impl Partition {
             end: None,
             last_record: now.mono,
             late: Lateness::new(models),
+            open,
             consumed: 0,
             below_expected: 0,
             strikes: metadata.extension.strikes.clone(),

@@ -1,5 +1,6 @@
 //! Where a partition begins when it is assigned: from what the group committed, or anew.
 
+use super::open::OpenWindows;
 use super::partition::Partition;
 use super::state;
 use super::{Lane, SourceState};
@@ -227,11 +228,13 @@ impl Lane {
         for key in restored.windows.key_names() {
             keys.know(key, &start.partition)?;
         }
+        let (windows, share) = restored.finish();
+        let open = OpenWindows::new(&self.sources[start.source].models, &self.metrics);
         let mut partition = Partition::new(
             start.partition.clone(),
             start.source,
             assignment,
-            restored.finish(),
+            (windows, share, open),
             start.next,
             start.metadata.clone(),
             now,

@@ -306,7 +306,8 @@ impl Calls<'_> {
         let events = batch.row_splits.last().map_or(0, |events| *events as usize);
         let outputs = predictor.model.predict(self.worker, batch);
         let took = began.elapsed();
-        counters.predict_nanos.add(took.as_nanos() as u64);
+        counters.predict_seconds.observe(took);
+        counters.batch_windows.observe(batch.len());
         predictor.watch.end(self.worker);
         counters.batches.add(1);
         counters.pool_busy.fetch_sub(1, Ordering::Relaxed);

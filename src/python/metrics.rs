@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::decode::Reason;
-use crate::metrics::{Counter, Metrics, ModelMetrics, SourceMetrics};
+use crate::metrics::{Counter, Metrics, ModelMetrics, Snapshot, SourceMetrics};
 
 pub(super) fn to_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
@@ -29,6 +29,8 @@ pub(super) fn to_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound
     dict.set_item("transactions", metrics.transactions.get())?;
     dict.set_item("transactions_aborted", metrics.transactions_aborted.get())?;
     dict.set_item("transactions_unknown", metrics.transactions_unknown.get())?;
+    quantiles(&dict, "commit_seconds", &metrics.commit_seconds.snapshot())?;
+    quantiles(&dict, "end_to_end_seconds", &metrics.end_to_end_seconds.snapshot())?;
     dict.set_item("rebalances", metrics.rebalances.get())?;
     dict.set_item("inflight_bytes", metrics.inflight.get())?;
     let gauges = metrics.sources.iter().flat_map(|source| source.partitions().into_values());
@@ -89,7 +91,17 @@ fn model_dict<'py>(py: Python<'py>, model: &ModelMetrics) -> PyResult<Bound<'py,
     dict.set_item("batches", model.batches.get())?;
     dict.set_item("failed_calls", model.failed_calls.get())?;
     dict.set_item("retries", model.retries.get())?;
-    dict.set_item("predict_seconds", model.predict_nanos.get() as f64 / 1e9)?;
+    let predict = model.predict_seconds.snapshot();
+    dict.set_item("predict_seconds", predict.sum)?;
+    quantiles(&dict, "predict_seconds", &predict)?;
+    quantiles(&dict, "batch_windows", &model.batch_windows.snapshot())?;
+    dict.set_item("windows_open", model.windows_open.load(Ordering::Relaxed))?;
     dict.set_item("pool_busy", model.pool_busy.load(Ordering::Relaxed))?;
     Ok(dict)
+}
+
+/// The p50 and p99 of a histogram, None where nothing has been observed.
+fn quantiles(dict: &Bound<'_, PyDict>, name: &str, snapshot: &Snapshot) -> PyResult<()> {
+    dict.set_item(format!("{name}_p50"), snapshot.quantile(0.5))?;
+    dict.set_item(format!("{name}_p99"), snapshot.quantile(0.99))
 }

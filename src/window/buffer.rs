@@ -74,6 +74,13 @@ impl Buffer {
         self.keys.len()
     }
 
+    /// The time of the latest event of `key`.
+    pub(crate) fn latest(&self, key: KeyId) -> Option<Millis> {
+        let series = &self.series[key as usize];
+        let in_order = &series.times[series.head..series.sorted];
+        in_order.last().into_iter().chain(&series.times[series.sorted..]).max().copied()
+    }
+
     /// The key with the most events, and how many they are.
     pub(crate) fn largest_key(&self) -> Option<(Key, usize)> {
         let sizes = self.series.iter().map(|series| series.times.len() - series.head).zip(0..);

@@ -148,6 +148,17 @@ impl PartitionWindows {
         self.buffer.largest_key()
     }
 
+    /// Windows of `model` that are open and hold an event. Looks at all keys; where a key has paused for longer than a
+    /// window, those of the pause count too.
+    pub(crate) fn open_windows(&self, model: usize) -> usize {
+        let ModelWindows { ring, windows, .. } = &self.models[model];
+        let of_key = |(key, next): (KeyId, Millis)| {
+            let last = windows.last_end(self.buffer.latest(key)?);
+            usize::try_from((last - next) / windows.hop + 1).ok()
+        };
+        ring.waits().filter_map(of_key).sum()
+    }
+
     /// Closed windows of `model` that wait to be gathered.
     pub(crate) fn ready(&self, model: usize) -> usize {
         self.models[model].ready.len()

@@ -53,6 +53,11 @@ impl Ring {
         self.waiting.get(key as usize).copied().unwrap_or(NEVER)
     }
 
+    /// The keys that wait, and the end that each of them waits for.
+    pub(super) fn waits(&self) -> impl Iterator<Item = (KeyId, Millis)> {
+        (0..).zip(self.waiting.iter().copied()).filter(|(_, end)| *end != NEVER)
+    }
+
     /// Keys that wait for an end.
     pub(super) fn armed(&self) -> usize {
         self.armed

@@ -92,6 +92,8 @@ impl<S: Source> Ingest<S> {
             // Waits where the queue is full, until the commit under way has ended.
             let _ = self.links.sink.send(ToSink::Assigned(assignment, start.committed()));
             starts.push((assigned.partition.clone(), start.next));
+            self.metrics.set_restoring(&assigned.partition, true);
+            self.metrics.restores.add(u64::from(replay.is_some()));
             let slot =
                 Slot { id: assigned.partition.clone(), assignment, start, state: SlotState::Restoring };
             match self.slots.iter_mut().find(|slot| slot.is_none()) {
@@ -132,6 +134,7 @@ impl<S: Source> Ingest<S> {
         for id in partitions {
             let Some(index) = self.index_of(id) else { continue };
             self.lane.end(index);
+            self.metrics.set_restoring(id, false);
             assignments.extend(self.slots[index].take().map(|slot| slot.assignment));
         }
         let stays = |cut: &Cut| !assignments.contains(&cut.assignment);
@@ -214,6 +217,7 @@ impl<S: Source> Ingest<S> {
             let committed = !slot.start.commit_first || self.links.board.get(slot.assignment).is_some();
             if slot.state == SlotState::Committing && committed {
                 slot.state = SlotState::Live;
+                self.metrics.set_restoring(&slot.id, false);
                 self.source.begin(&slot.id, index)?;
                 self.lane.started(index, now);
             }

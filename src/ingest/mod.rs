@@ -22,6 +22,7 @@ use crate::fault::{self, Point};
 use crate::lane::{Lane, Restoring, Standing};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::observe::Question;
 use crate::predict::{Job, Jobs};
 use crate::record::TopicPartition;
 use crate::shared::Shared;
@@ -79,6 +80,9 @@ pub struct Ingest<S: Source> {
     /// How often it has begun again.
     resets: u64,
     assigned_once: bool,
+    /// Whether it has been caught up once.
+    ready: bool,
+    questions: Receiver<Question>,
     stages: Stages,
     /// Whether a changed app is taken on where the group stands.
     adopt: bool,
@@ -102,6 +106,7 @@ impl<S: Source> Ingest<S> {
     pub fn new(shared: &Shared, source: S, lane: Lane, links: Links, stages: Stages) -> Self {
         let Shared { plan, metrics, control, adopt, .. } = shared.clone();
         let log = lane.log().clone();
+        let questions = metrics.observer.lane();
         let held = links.jobs.iter().map(|_| None).collect();
         Self {
             pace: Pace::new(&plan),
@@ -118,6 +123,8 @@ impl<S: Source> Ingest<S> {
             assignments: 0,
             resets: 0,
             assigned_once: false,
+            ready: false,
+            questions,
             stages,
             adopt,
             restorers: Vec::new(),
@@ -158,6 +165,10 @@ impl<S: Source> Ingest<S> {
         let lane = &mut self.lane;
         self.source.poll(wait, &mut |index, record| lane.ingest(index, &record, now))?;
         fault::at(Point::AfterPoll);
+        if let Ok(question) = self.questions.try_recv() {
+            // Who asked may have given up.
+            let _ = question.reply.try_send(self.lane.look(&question.key));
+        }
         #[cfg(feature = "fault")]
         self.lane.expose();
         if self.links.board.resets() != self.resets {
@@ -175,6 +186,10 @@ impl<S: Source> Ingest<S> {
         self.end_epoch(now)?;
         self.lane.publish();
         self.lane.count_open(now);
+        if !self.ready && self.caught_up()? {
+            self.ready = true;
+            self.metrics.lanes_ready.add(1);
+        }
         if self.warned_at.is_none_or(|at| now.mono - at >= WARN_MS) {
             self.warned_at = Some(now.mono);
             self.lane.warn_of_lateness();
@@ -229,7 +244,11 @@ impl<S: Source> Ingest<S> {
                     let Some(batch) = size.and_then(|size| self.lane.batch(model, size)) else { break };
                     Job { batch, reply: self.links.sink.clone() }
                 };
+                let queued = &self.metrics.models[model].windows_queued;
+                let windows = job.batch.len();
+                queued.fetch_add(windows, Ordering::Relaxed);
                 if let Err(unsent) = jobs.send(job) {
+                    queued.fetch_sub(windows, Ordering::Relaxed);
                     // Workers that have ended have said why.
                     if let TrySendError::Full(job) = *unsent {
                         self.held[model] = Some(job);

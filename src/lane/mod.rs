@@ -4,6 +4,7 @@
 mod cut;
 pub(crate) mod guard;
 mod lateness;
+mod look;
 mod open;
 mod partition;
 pub(crate) mod retention;
@@ -11,6 +12,7 @@ mod start;
 mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub use cut::Standing;
 pub use start::{Restoring, StartPoint};
@@ -84,6 +86,8 @@ pub struct Lane {
     missed: Vec<Missed>,
     /// Where the next batch of each model begins to look.
     turn: Vec<usize>,
+    /// Per model: the closed windows that wait for a batch, as published last.
+    waiting: Vec<usize>,
     /// Per model: which fields of the row it reads; none is all of them.
     picks: Vec<Option<Vec<usize>>>,
     /// Per model: the same of the context.
@@ -107,6 +111,7 @@ impl Lane {
             partitions: Vec::new(),
             missed: Vec::new(),
             turn: vec![0; plan.models.len()],
+            waiting: vec![0; plan.models.len()],
             picks: picks.collect(),
             context_picks: context_picks.collect(),
             plan,
@@ -127,7 +132,7 @@ impl Lane {
         partition.next = record.offset + 1;
         partition.last_record = now.mono;
         partition.consumed += 1;
-        let SourceState { decoder, probe, keys, .. } = &mut self.sources[partition.source];
+        let SourceState { decoder, probe, keys, models } = &mut self.sources[partition.source];
         match decoder.decode(record) {
             #[cfg(feature = "fault")]
             Ok(_) if fault::is(Mutant::DropEvent) && fault::memory::one_in(10_000) => {}
@@ -144,6 +149,7 @@ impl Lane {
                     partition.closed(closed, &self.metrics);
                 }
                 if !self.missed.is_empty() {
+                    self.metrics.observer.late(event.key, event.time, &self.missed, |place| models[place]);
                     self.late(index, record, now);
                 }
             }
@@ -303,6 +309,13 @@ impl Lane {
     pub fn publish(&mut self) {
         for partition in self.partitions.iter_mut().flatten() {
             partition.publish(&self.sources[partition.source].models, &self.metrics);
+        }
+        for model in 0..self.waiting.len() {
+            let now = self.ready(model);
+            let before = std::mem::replace(&mut self.waiting[model], now);
+            // It wraps: fewer than before add the complement.
+            let more = now.wrapping_sub(before);
+            self.metrics.models[model].windows_waiting.fetch_add(more, Ordering::Relaxed);
         }
     }
 

@@ -7,6 +7,7 @@ mod contexts;
 mod held;
 mod history;
 mod keys;
+mod look;
 mod model;
 mod ring;
 mod series;
@@ -17,6 +18,7 @@ pub use assigner::Aligned;
 pub use model::{Counts, Floor};
 
 pub(crate) use buffer::{Buffer, Columns, KeyId};
+pub(crate) use look::FIELDS;
 pub(crate) use model::Closed;
 
 use crate::config::ModelConfig;

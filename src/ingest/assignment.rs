@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, bounded};
 
-use super::{Ingest, Restored, Stages};
+use super::{Ingest, Joined, Restored, Stages};
 use crate::commit::ToSink;
 use crate::config::Plan;
 use crate::epoch::Cut;
@@ -50,7 +50,9 @@ impl<S: Source> Ingest<S> {
             self.metrics.rebalances.add(1);
             match change {
                 Change::Assigned(partitions) => {
-                    self.assigned_once = true;
+                    if self.joined == Joined::No {
+                        self.joined = Joined::Assigned;
+                    }
                     let starts = self.occupy(&partitions, now)?;
                     self.source.assign(&starts)?;
                     self.restore_occupied(&starts)?;

@@ -50,6 +50,16 @@ pub enum Stages {
     Inline,
 }
 
+/// How far a lane has come with its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joined {
+    No,
+    /// It has been given an assignment.
+    Assigned,
+    /// It has once been caught up with all of it.
+    CaughtUp,
+}
+
 /// The parts of a lane that the ingest stage speaks to.
 #[derive(Debug)]
 pub struct Links {
@@ -79,9 +89,7 @@ pub struct Ingest<S: Source> {
     assignments: u64,
     /// How often it has begun again.
     resets: u64,
-    assigned_once: bool,
-    /// Whether it has been caught up once.
-    ready: bool,
+    joined: Joined,
     questions: Receiver<Question>,
     stages: Stages,
     /// Whether a changed app is taken on where the group stands.
@@ -122,8 +130,7 @@ impl<S: Source> Ingest<S> {
             slots: Vec::new(),
             assignments: 0,
             resets: 0,
-            assigned_once: false,
-            ready: false,
+            joined: Joined::No,
             questions,
             stages,
             adopt,
@@ -145,7 +152,7 @@ impl<S: Source> Ingest<S> {
 
     /// Whether every assigned partition has been read to its end, and nothing waits to be handed on.
     pub fn caught_up(&mut self) -> Result<bool> {
-        let mut all = self.assigned_once && self.cuts.is_empty();
+        let mut all = self.joined != Joined::No && self.cuts.is_empty();
         for index in 0..self.slots.len() {
             let standing = self.standing(index)?;
             all &= self.slots[index].is_none() || standing.is_some_and(|standing| standing.caught_up);
@@ -186,8 +193,8 @@ impl<S: Source> Ingest<S> {
         self.end_epoch(now)?;
         self.lane.publish();
         self.lane.count_open(now);
-        if !self.ready && self.caught_up()? {
-            self.ready = true;
+        if self.joined == Joined::Assigned && self.caught_up()? {
+            self.joined = Joined::CaughtUp;
             self.metrics.lanes_ready.add(1);
         }
         if self.warned_at.is_none_or(|at| now.mono - at >= WARN_MS) {

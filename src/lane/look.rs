@@ -15,11 +15,12 @@ impl Lane {
     fn look_into(&self, partition: &Partition, key: &[u8]) -> Option<KeyState> {
         let look = partition.windows.look(key)?;
         let models = &self.sources[partition.source].models;
-        let models = look.windows.into_iter().zip(models).enumerate().map(|(place, (windows, model))| KeyModel {
-            model: self.plan.models[*model].name.clone(),
-            watermark: clock(partition.windows.watermark(place)),
-            windows,
-        });
+        let models =
+            look.windows.into_iter().zip(models).enumerate().map(|(place, (windows, model))| KeyModel {
+                model: self.plan.models[*model].name.clone(),
+                watermark: clock(partition.windows.watermark(place)),
+                windows,
+            });
         Some(KeyState {
             topic: partition.id.topic.to_string(),
             partition: partition.id.partition,

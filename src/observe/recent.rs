@@ -114,7 +114,8 @@ pub(super) struct Recent {
 impl Recent {
     /// Looks at a few records of what is committed.
     pub(super) fn sample(&mut self, part: &Part, wall: Millis) {
-        let results = part.records.iter().take(SAMPLED).filter(|record| matches!(record.stream, Stream::Sink(_)));
+        let results =
+            part.records.iter().take(SAMPLED).filter(|record| matches!(record.stream, Stream::Sink(_)));
         let dead = part.records.iter().rev().take(SAMPLED).filter(|r| r.stream == Stream::DeadLetter);
         for record in results.chain(dead) {
             self.add(part, record, wall, KEPT);
@@ -172,7 +173,10 @@ impl Recent {
                     reason: text("reason").unwrap_or_default(),
                     detail: text("detail").unwrap_or_default(),
                     model: text("model"),
-                    traceback: said.as_ref().and_then(|said| said.traceback.as_deref()).map(|t| cut(t).to_owned()),
+                    traceback: said
+                        .as_ref()
+                        .and_then(|said| said.traceback.as_deref())
+                        .map(|t| cut(t).to_owned()),
                     offset: text("offset").and_then(|offset| offset.parse().ok()),
                 };
                 (outcome, said)

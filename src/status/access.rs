@@ -30,7 +30,7 @@ impl std::fmt::Debug for Access {
 
 impl Access {
     /// For a server bound to `ip`, which its user calls `host`.
-    pub(super) fn new(host: &str, ip: IpAddr, token: Option<String>, more: Vec<String>) -> Result<Self> {
+    pub(super) fn new(host: &str, ip: IpAddr, token: Option<String>, more: &[String]) -> Result<Self> {
         if token.is_none() && !ip.is_loopback() {
             return Err(Error::config(format!(
                 "web: {host} can be reached from other machines, so a token is needed; set MILLSTREAM_WEB_TOKEN, or serve \
@@ -43,7 +43,8 @@ impl Access {
                  rand -hex 16"
             )));
         }
-        let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "[::1]", host].map(str::to_lowercase).to_vec();
+        let mut hosts: Vec<String> =
+            ["localhost", "127.0.0.1", "[::1]", host].map(str::to_lowercase).to_vec();
         hosts.extend(more.iter().map(|host| host.to_lowercase()));
         let basic = |token: &str| format!("Basic {}", base64(format!("{USER}:{token}").as_bytes()));
         let authorizations = token.map(|token| [format!("Bearer {token}"), basic(&token)]);
@@ -57,7 +58,8 @@ impl Access {
         }
         let headers = request.headers();
         let named = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
-        let mut hosts = named.chain(request.uri().authority().map(|authority| authority.as_str())).peekable();
+        let mut hosts =
+            named.chain(request.uri().authority().map(axum::http::uri::Authority::as_str)).peekable();
         if hosts.peek().is_none() || hosts.any(|host| !self.knows(host)) {
             return Some((
                 StatusCode::FORBIDDEN,
@@ -71,7 +73,10 @@ impl Access {
         let given = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
         let known = |accepted: &[String; 2]| accepted.iter().fold(false, |any, one| any | same(one, given));
         if self.authorizations.as_ref().is_some_and(|accepted| !known(accepted)) {
-            return Some((StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer MILLSTREAM_WEB_TOKEN"));
+            return Some((
+                StatusCode::UNAUTHORIZED,
+                "a token is needed: Authorization: Bearer MILLSTREAM_WEB_TOKEN",
+            ));
         }
         None
     }
@@ -98,7 +103,9 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |chunk: &[u8]| {
         let bits = (0..3).fold(0, |bits, i| bits << 8 | u32::from(chunk.get(i).copied().unwrap_or(0)));
-        (0..4).map(|i| if i <= chunk.len() { DIGITS[(bits >> (18 - 6 * i) & 63) as usize] } else { b'=' }).collect()
+        (0..4)
+            .map(|i| if i <= chunk.len() { DIGITS[(bits >> (18 - 6 * i) & 63) as usize] } else { b'=' })
+            .collect()
     };
     let digits: Vec<Vec<u8>> = bytes.chunks(3).map(group).collect();
     digits.concat().into_iter().map(char::from).collect()
@@ -110,20 +117,25 @@ mod tests {
     use super::*;
 
     fn refused(access: &Access, headers: &[(&str, &str)]) -> Option<u16> {
-        let request = headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
+        let request =
+            headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
         access.refuses(&request.body(()).unwrap()).map(|(status, _)| status.as_u16())
     }
 
     fn local() -> Access {
-        Access::new("127.0.0.1", "127.0.0.1".parse().unwrap(), None, vec!["metrics.example".to_owned()]).unwrap()
+        Access::new("127.0.0.1", "127.0.0.1".parse().unwrap(), None, &["metrics.example".to_owned()]).unwrap()
     }
 
     #[test]
     fn only_hosts_of_ours_are_served() {
-        for host in ["localhost", "LOCALHOST:6066", "127.0.0.1:1", "[::1]:6066", "[::1]", "metrics.example:80"] {
+        for host in
+            ["localhost", "LOCALHOST:6066", "127.0.0.1:1", "[::1]:6066", "[::1]", "metrics.example:80"]
+        {
             assert_eq!(refused(&local(), &[("host", host)]), None, "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "localhost:6066:1", "", "localhost:x"] {
+        for host in
+            ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "localhost:6066:1", "", "localhost:x"]
+        {
             assert_eq!(refused(&local(), &[("host", host)]), Some(403), "{host}");
         }
         assert_eq!(refused(&local(), &[]), Some(403));
@@ -140,7 +152,11 @@ mod tests {
     fn pages_of_other_sites_read_nothing() {
         let cross = [("host", "localhost"), ("sec-fetch-site", "cross-site")];
         let request = |path| {
-            cross.iter().fold(Request::get(path), |r, (name, value)| r.header(*name, *value)).body(()).unwrap()
+            cross
+                .iter()
+                .fold(Request::get(path), |r, (name, value)| r.header(*name, *value))
+                .body(())
+                .unwrap()
         };
         assert!(local().refuses(&request("/api/status")).is_some());
         assert!(local().refuses(&request("/")).is_none());
@@ -149,11 +165,12 @@ mod tests {
     #[test]
     fn other_addresses_need_a_token_of_some_length() {
         let any = || "0.0.0.0".parse().unwrap();
-        let refusal = Access::new("0.0.0.0", any(), None, Vec::new()).unwrap_err().to_string();
+        let refusal = Access::new("0.0.0.0", any(), None, &[]).unwrap_err().to_string();
         assert!(refusal.contains("MILLSTREAM_WEB_TOKEN"), "{refusal}");
-        assert!(Access::new("0.0.0.0", any(), Some("short".to_owned()), Vec::new()).is_err());
-        let access = Access::new("0.0.0.0", any(), Some("0123456789abcdef".to_owned()), Vec::new()).unwrap();
-        let with = |authorization| refused(&access, &[("host", "10.1.2.3:6066"), ("authorization", authorization)]);
+        assert!(Access::new("0.0.0.0", any(), Some("short".to_owned()), &[]).is_err());
+        let access = Access::new("0.0.0.0", any(), Some("0123456789abcdef".to_owned()), &[]).unwrap();
+        let with =
+            |authorization| refused(&access, &[("host", "10.1.2.3:6066"), ("authorization", authorization)]);
         assert_eq!(refused(&access, &[("host", "10.1.2.3:6066")]), Some(401));
         assert_eq!(with("Bearer 0123456789abcdeF"), Some(401));
         assert_eq!(with("Bearer 0123456789abcdef"), None);
@@ -164,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_token_is_in_no_debug_text() {
-        let access = Access::new("127.0.0.1", "127.0.0.1".parse().unwrap(), Some("s3cret".repeat(4)), Vec::new());
+        let access = Access::new("127.0.0.1", "127.0.0.1".parse().unwrap(), Some("s3cret".repeat(4)), &[]);
         assert!(!format!("{access:?}").contains("s3cret"));
     }
 }

@@ -31,7 +31,7 @@ use history::History;
 const PORTS: u16 = 10;
 
 /// Where the server is, and who may use it.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Web {
     /// `host:port`; port 0 is any free one.
@@ -42,6 +42,15 @@ pub struct Web {
     pub hosts: Vec<String>,
     /// The settings to be shown, without secrets.
     pub settings: Box<RawValue>,
+}
+
+impl std::fmt::Debug for Web {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Web")
+            .field("address", &self.address)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What requests are answered from.
@@ -90,9 +99,12 @@ impl StatusServer {
             return Ok(None);
         };
         let address = listener.local_addr().map_err(|error| refused(&web.address, &error))?;
-        let access = Access::new(host, address.ip(), web.token, web.hosts)?;
+        let access = Access::new(host, address.ip(), web.token, &web.hosts)?;
         if port != 0 && address.port() != port {
-            log.info("status", format!("port {port} of {host} is taken: the status page is on the next free one"));
+            log.info(
+                "status",
+                format!("port {port} of {host} is taken: the status page is on the next free one"),
+            );
         }
         let url = format!("http://{}", named(host, address));
         log.info("status", format!("status page at {url}"));
@@ -111,7 +123,9 @@ impl StatusServer {
         let thread = std::thread::Builder::new()
             .name("millstream-status".to_owned())
             .spawn(move || connections::serve(listener, &state, stopped))
-            .map_err(|error| Error::config(format!("thread millstream-status could not be started: {error}")))?;
+            .map_err(|error| {
+                Error::config(format!("thread millstream-status could not be started: {error}"))
+            })?;
         Ok(Some(Self { url, stop: Some(stop), thread: Some(thread) }))
     }
 
@@ -141,9 +155,9 @@ fn named(host: &str, address: SocketAddr) -> String {
 
 fn split(address: &str) -> Result<(&str, u16)> {
     let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-    parts.filter(|(host, _)| !host.is_empty()).ok_or_else(|| {
-        Error::config(format!("web={address:?} is no address; write \"127.0.0.1:6066\""))
-    })
+    parts
+        .filter(|(host, _)| !host.is_empty())
+        .ok_or_else(|| Error::config(format!("web={address:?} is no address; write \"127.0.0.1:6066\"")))
 }
 
 fn refused(address: &str, error: &std::io::Error) -> Error {

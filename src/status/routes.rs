@@ -29,7 +29,10 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .route("/readyz", get(ready))
         .route("/api/status", get(status))
         .route("/api/keys/{key}", get(key::key))
-        .route("/api/stream", get(move |state| follow(state, streams)))
+        .route(
+            "/api/stream",
+            get(move |Shared(state): Shared<Arc<State>>| async move { follow(&state, streams) }),
+        )
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here") })
         .layer(from_fn_with_state(state.clone(), guard))
         .with_state(state.clone())
@@ -91,7 +94,7 @@ pub(super) fn json(text: String) -> impl IntoResponse {
 }
 
 /// Sends what has changed every second; a page that does not read is not sent more.
-async fn follow(Shared(state): Shared<Arc<State>>, streams: Arc<Semaphore>) -> Response {
+fn follow(state: &State, streams: Arc<Semaphore>) -> Response {
     let Ok(place) = streams.try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open").into_response();
     };

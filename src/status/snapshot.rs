@@ -72,7 +72,8 @@ struct Source<'a> {
 
 #[derive(Default, Serialize)]
 struct Partition {
-    partition: i32,
+    #[serde(rename = "partition")]
+    number: i32,
     state: &'static str,
     lag: Option<i64>,
     clock: Option<Millis>,
@@ -201,7 +202,8 @@ fn stages(plan: &Plan, metrics: &Metrics, history: &History) -> Vec<Stage> {
     let busy = rates.iter().map(|rates| rates.busy).fold(0.0, f64::max);
     let windows: f64 = rates.iter().map(|rates| rates.windows).sum();
     let committing = history.committing();
-    let closed = |model: &crate::metrics::ModelMetrics| model.windows_closed.get() - model.windows_skipped.get();
+    let closed =
+        |model: &crate::metrics::ModelMetrics| model.windows_closed.get() - model.windows_skipped.get();
     let uncommitted: u64 = metrics.models.iter().map(|m| closed(m).saturating_sub(settled(m))).sum();
     let behind = lag_of(metrics);
     let paused = metrics.paused.load(Ordering::Relaxed);
@@ -219,7 +221,13 @@ fn stages(plan: &Plan, metrics: &Metrics, history: &History) -> Vec<Stage> {
     };
     vec![
         Stage { holds_up: read, ..stage("read", history.read(), "events", behind, "records of lag") },
-        stage("window", rates.iter().map(|rates| rates.events).sum(), "events", waiting as i64, "windows closed"),
+        stage(
+            "window",
+            rates.iter().map(|rates| rates.events).sum(),
+            "events",
+            waiting as i64,
+            "windows closed",
+        ),
         Stage {
             busy: Some(busy),
             holds_up: predict,
@@ -250,7 +258,7 @@ fn sources(metrics: &Metrics, now: Millis) -> Vec<Source<'_>> {
         for (partition, gauges) in source.partitions() {
             let lag = gauges.lag();
             partitions.push(Partition {
-                partition,
+                number: partition,
                 state: match lag {
                     _ if paused => "paused",
                     Some(0) => "caught up",
@@ -267,10 +275,14 @@ fn sources(metrics: &Metrics, now: Millis) -> Vec<Source<'_>> {
                 state_bytes: gauges.state_bytes,
             });
         }
-        let known: Vec<i32> = partitions.iter().map(|partition| partition.partition).collect();
+        let known: Vec<i32> = partitions.iter().map(|partition| partition.number).collect();
         let others = restoring.into_iter().filter(|partition| !known.contains(partition));
-        partitions.extend(others.map(|partition| Partition { partition, state: "restoring", ..Partition::default() }));
-        partitions.sort_by_key(|partition| partition.partition);
+        partitions.extend(others.map(|number| Partition {
+            number,
+            state: "restoring",
+            ..Partition::default()
+        }));
+        partitions.sort_by_key(|partition| partition.number);
         Source {
             topic: &source.topic,
             consumed: source.consumed.get(),

@@ -46,10 +46,9 @@ impl PartitionWindows {
         });
         let windows = windows.collect();
         let shown = rows.len().saturating_sub(SHOWN);
-        let events = rows[shown..].iter().map(|(time, row)| KeyEvent {
-            time: *time,
-            values: row.iter().take(FIELDS).copied().collect(),
-        });
+        let events = rows[shown..]
+            .iter()
+            .map(|(time, row)| KeyEvent { time: *time, values: row.iter().take(FIELDS).copied().collect() });
         Some(Look { n_events, events: events.collect(), windows, truncated })
     }
 

@@ -59,4 +59,6 @@ def at(setting: str, value: object, environment: Mapping[str, str]) -> Web:
     if found is None or int(found[2]) > _HIGHEST_PORT:
         raise _check.refusal(setting, address, "is no address", _FIX)
     hosts = (name.strip() for name in environment.get("MILLSTREAM_WEB_HOSTS", "").split(","))
-    return Web(address, environment.get("MILLSTREAM_WEB_TOKEN") or None, tuple(name for name in hosts if name))
+    return Web(
+        address, environment.get("MILLSTREAM_WEB_TOKEN") or None, tuple(name for name in hosts if name)
+    )

@@ -150,3 +150,107 @@ impl Observer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::epoch::Part;
+    use crate::record::{Headers, OutRecord, Stream, TopicPartition};
+
+    fn key(name: &str) -> Key {
+        Key::from(name.as_bytes())
+    }
+
+    fn result(name: &str, end: Millis) -> OutRecord {
+        let value =
+            format!(r#"{{"key":"{name}","window":{{"start":{},"end":{end}}},"n_events":3}}"#, end - 10);
+        OutRecord {
+            stream: Stream::Sink(0),
+            partition: Some(0),
+            key: Some(key(name)),
+            value: Some(value.into_bytes()),
+            timestamp: end - 1,
+            headers: Headers::Result { model: 0, id: [0; 16] },
+        }
+    }
+
+    fn transaction(records: Vec<OutRecord>) -> Transaction {
+        let part = Part {
+            assignment: 0,
+            partition: TopicPartition { topic: Arc::from("t"), partition: 0 },
+            offset: 0,
+            metadata: String::new(),
+            records,
+            bytes: 0,
+            epochs: 1,
+            last_epoch: 0,
+            fates: BTreeMap::new(),
+            ends: BTreeMap::new(),
+        };
+        Transaction { parts: vec![part] }
+    }
+
+    fn ends(seen: &[Seen]) -> Vec<Millis> {
+        seen.iter().filter_map(|seen| seen.window).map(|window| window.end).collect()
+    }
+
+    #[test]
+    fn nothing_is_kept_while_nobody_looks() {
+        let observer = Observer::default();
+        observer.committed(&transaction(vec![result("a", 10)]));
+        observer.late(b"a", 5, &[], |place| place);
+        assert_eq!(observer.latest(), (Vec::new(), Vec::new()));
+        observer.turn_on();
+        observer.committed(&transaction(vec![result("a", 20)]));
+        assert_eq!(ends(&observer.latest().0), [20]);
+    }
+
+    #[test]
+    fn the_sample_is_the_newest_and_bounded_and_of_a_watched_key_all_is_kept() {
+        let observer = Observer::default();
+        observer.turn_on();
+        observer.watch(&key("a"));
+        for epoch in 0..50 {
+            let ends = (1..=10).map(|n| (epoch * 10 + n) * 10);
+            observer.committed(&transaction(
+                ends.map(|end| result(if end % 20 == 0 { "a" } else { "b" }, end)).collect(),
+            ));
+        }
+        let latest = ends(&observer.latest().0);
+        assert_eq!((latest.len(), latest.last()), (64, Some(&5_000)));
+        let mine = ends(&observer.of(&key("a")).0);
+        assert_eq!((mine.len(), mine[0], mine[199]), (200, 1_020, 5_000));
+        assert!(observer.of(&key("b")).0.is_empty());
+    }
+
+    #[test]
+    fn watched_keys_are_few_and_the_one_asked_for_least_recently_goes_first() {
+        let observer = Observer::default();
+        let missed = [Missed { model: 0, first_start: 0, last_start: 10, count: 2, watermark: 30 }];
+        for n in 0..WATCHED {
+            observer.watch(&key(&n.to_string()));
+        }
+        observer.watch(&key("0"));
+        observer.watch(&key("more"));
+        assert_eq!(lock(&observer.watched).len(), WATCHED);
+        for name in ["0", "1", "more"] {
+            observer.late(name.as_bytes(), 5, &missed, |place| place + 7);
+        }
+        let counts = ["0", "1", "more"].map(|name| observer.of(&key(name)).1.len());
+        assert_eq!(counts, [1, 0, 1]);
+        assert_eq!(observer.of(&key("0")).1[0].model, 7);
+    }
+
+    #[test]
+    fn a_lane_has_a_few_questions_at_a_time_and_one_that_has_ended_none() {
+        let observer = Observer::default();
+        let (first, second) = (observer.lane(), observer.lane());
+        drop(second);
+        let asked: Vec<usize> = (0..=QUESTIONS).map(|_| observer.ask(&key("a")).1).collect();
+        assert_eq!(asked, [1, 1, 1, 1, 0]);
+        assert_eq!(first.try_iter().count(), QUESTIONS);
+    }
+}

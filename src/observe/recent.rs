@@ -13,7 +13,8 @@ use crate::time::Millis;
 const KEPT: usize = 64;
 /// The same of a key that is watched.
 const KEPT_OF_KEY: usize = 200;
-/// Records of a part that are looked at for the sample, at each end of it.
+/// Records of a part that are looked at for the sample, and those of each kind that are taken.
+const LOOKED_AT: usize = 64;
 const SAMPLED: usize = 4;
 /// Results beyond this are not shown, in bytes.
 const LARGEST: usize = 4096;
@@ -112,13 +113,20 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Looks at a few records of what is committed.
+    /// Takes the last few results and dead letters of what is committed, out of the last records of it.
     pub(super) fn sample(&mut self, part: &Part, wall: Millis) {
-        let results =
-            part.records.iter().take(SAMPLED).filter(|record| matches!(record.stream, Stream::Sink(_)));
-        let dead = part.records.iter().rev().take(SAMPLED).filter(|r| r.stream == Stream::DeadLetter);
-        for record in results.chain(dead) {
-            self.add(part, record, wall, KEPT);
+        let last = &part.records[part.records.len().saturating_sub(LOOKED_AT)..];
+        for dead in [false, true] {
+            let wanted = |record: &&OutRecord| match record.stream {
+                Stream::Sink(_) => !dead,
+                Stream::DeadLetter => dead,
+                Stream::Late => false,
+            };
+            let mut newest: Vec<&OutRecord> = last.iter().rev().filter(wanted).take(SAMPLED).collect();
+            newest.reverse();
+            for record in newest {
+                self.add(part, record, wall, KEPT);
+            }
         }
     }
 

@@ -4,7 +4,9 @@ from importlib import import_module
 
 import click
 
-_COMMANDS = {name: f"millstream.cli.{name}" for name in ("check", "demo", "reset", "run")}
+_COMMANDS = {
+    name: f"millstream.cli.{name}" for name in ("check", "dashboards", "demo", "inspect", "reset", "run")
+}
 
 
 class _LazyGroup(click.Group):

@@ -1,4 +1,4 @@
-"""Which status page a command serves: what the command line says, then the environment, the code, the default."""
+"""Which status page a command serves: by the command line, then the environment, the code, the default."""
 
 import os
 

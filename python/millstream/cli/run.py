@@ -22,7 +22,9 @@ _SIGINT_CODE = 130
 @click.option("--web", metavar="HOST:PORT", help="Where the status page is; 127.0.0.1:6066 if not said.")
 @click.option("--no-web", is_flag=True, help="Serve no status page.")
 @click.option("--adopt", is_flag=True, help="Take a changed app on where its group stands.")
-def run(target: str, until: Literal["end"] | None, drain: bool, web: str | None, no_web: bool, adopt: bool) -> None:
+def run(
+    target: str, until: Literal["end"] | None, drain: bool, web: str | None, no_web: bool, adopt: bool
+) -> None:
     """Run an App, such as activity:app for `app` in activity.py.
 
     Ctrl-C lets running model calls finish, commits and returns; a second one gives up at once.

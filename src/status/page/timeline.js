@@ -45,7 +45,9 @@ function windowsOf(answer, partition, model, before) {
       found.set(start, window);
     }
   }
-  const newest = [...found.values()].sort((a, b) => a.end - b.end).slice(-MOST_BARS);
+  const byEnd = [...found.values()].sort((a, b) => a.end - b.end).slice(-MOST_BARS);
+  const last = byEnd.length ? byEnd[byEnd.length - 1].end : 0;
+  const newest = byEnd.filter((window) => window.end > last - 2 * config.size_ms - 12 * config.hop_ms);
   return new Map(newest.map((window) => [window.start, window]));
 }
 
@@ -55,7 +57,7 @@ function barText(window) {
 }
 
 function drawTimeline(plot, windows, partition, model, says) {
-  const width = Math.max(plot.clientWidth || 0, 280);
+  const width = Math.max(plot.clientWidth || 0, 560);
   const bars = [...windows.values()];
   const clock = partition.clock;
   const first = Math.min(...bars.map((bar) => bar.start), clock ?? Infinity);
@@ -151,7 +153,8 @@ class Timeline {
   add(name) {
     const plot = svg("svg", { role: "group" });
     const rows = el("div", {});
-    this.target.append(el("h3", {}, name), plot, el("details", {}, el("summary", {}, "As a table"), rows));
+    const box = el("div", { class: "scroll plot", tabindex: 0, role: "region", "aria-label": `timeline of ${name}` }, plot);
+    this.target.append(el("h3", {}, name), box, el("details", {}, el("summary", {}, "As a table"), rows));
     const chart = { plot, rows, windows: new Map() };
     this.charts.set(name, chart);
     return chart;

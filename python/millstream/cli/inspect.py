@@ -25,8 +25,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def inspect(key: str, in_hex: bool, url: str, as_json: bool) -> None:
     """Show the open windows and the events of a key in a running app.
 
-    A token is taken from MILLSTREAM_WEB_TOKEN. Exit code 0: the app holds events of the key; 1: it holds none,
-    or does not answer; 2: the command line is wrong.
+    A token is taken from MILLSTREAM_WEB_TOKEN. Exit code 0: the app holds events of the key; 1: it holds
+    none, or does not answer; 2: the command line is wrong.
 
     Example: millstream inspect --key watch-7
     """

@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -105,6 +106,15 @@ def test_the_metrics_have_the_names_types_and_labels_that_they_are_known_by(serv
     assert labels == NAMES
     assert list(types) == list(labels)
     assert all((kind == "counter") == name.endswith("_total") for name, kind in types.items())
+
+
+def test_the_docs_have_the_same_metrics(served: Served) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "status.md").read_text()
+    rows = re.findall(r"^\| `millstream_(\w+)` \| (\w+) \| ?(.*?) ?\| (.*) \|$", page, re.M)
+    assert {name: set(re.findall(r"`(\w+)`", labels)) for name, _, labels, _ in rows} == NAMES
+    text = served.get("/metrics")[2].decode()
+    for name, kind, _, told in rows:
+        assert f"# HELP millstream_{name} {told}\n# TYPE millstream_{name} {kind}\n" in text
 
 
 def test_no_key_is_in_the_metrics(served: Served) -> None:

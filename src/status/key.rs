@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use crossbeam_channel::TryRecvError;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::State;
 use super::routes::json;
@@ -23,6 +23,8 @@ use crate::time::Millis;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks at whether they have.
 const LOOK: Duration = Duration::from_millis(5);
+/// Between two questions, whoever asks: lanes have other work.
+const APART: Duration = Duration::from_millis(20);
 /// Bytes of a key.
 const LONGEST: usize = 4096;
 
@@ -154,6 +156,10 @@ pub(super) async fn key(
 }
 
 async fn ask(state: &State, key: &Key) -> (Vec<KeyState>, bool) {
+    let mut next = state.next_question.lock().await;
+    sleep_until(*next).await;
+    *next = Instant::now() + APART;
+    drop(next);
     let (answers, asked) = state.metrics.observer.ask(key);
     let (mut partitions, mut answered) = (Vec::new(), 0);
     let deadline = Instant::now() + PATIENCE;

@@ -63,6 +63,8 @@ struct State {
     settings: Box<RawValue>,
     began: Instant,
     history: Mutex<History>,
+    /// When the lanes may be asked again.
+    next_question: tokio::sync::Mutex<tokio::time::Instant>,
     /// What the page is sent every second.
     news: watch::Sender<Arc<str>>,
 }
@@ -117,6 +119,7 @@ impl StatusServer {
             settings: web.settings,
             began: Instant::now(),
             history: Mutex::default(),
+            next_question: tokio::sync::Mutex::new(tokio::time::Instant::now()),
             news: watch::channel(Arc::from("")).0,
         });
         let (stop, stopped) = oneshot::channel();

@@ -12,7 +12,7 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test lint format build bench bench-sweep bench-latency bench-serving torture clean
+.PHONY: help demo test test-extras lint format build bench bench-sweep bench-latency bench-serving torture clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -23,6 +23,9 @@ demo: build/extension ## Run the main job on the embedded broker and show its pr
 test: .needs-java build/extension ## Lints and all tests, against real Apache Kafka too
 	@PYTHON=$(PYTHON) BIN=$(BIN) FEATURES=$(FEATURES) scripts/lint
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/test
+
+test-extras: build/extension ## Run the examples that need big installs (PyTorch, aeon, XGBoost), in an environment of their own
+	@PYTHON=$(PYTHON) scripts/test-extras
 
 lint: build/extension ## Formatting, lints and types of Rust and Python
 	@PYTHON=$(PYTHON) BIN=$(BIN) FEATURES=$(FEATURES) scripts/lint

@@ -35,6 +35,8 @@ pub enum Error {
         traceback: String,
         /// Whether it is meant for the whole run, whatever the model's `on_error` says.
         fatal: bool,
+        /// The place in its batch of the window that it was raised on, where the model has taken them one by one.
+        window: Option<usize>,
         /// The exception.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },

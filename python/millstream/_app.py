@@ -4,13 +4,18 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack
 
-from millstream import _check, _core, _model, _plan, _settings, _testing, _web
+from millstream import _check, _core, _html, _model, _params, _plan, _registry, _settings, _testing, _web
+from millstream._adapted import Features, Method, adapt
+from millstream._background import Background
 from millstream._core import Engine
-from millstream._durations import Duration
+from millstream._durations import Duration, duration_ms
 from millstream._hooks import ModelHooks
+from millstream._options import ModelOptions
 from millstream._records import Advance, Record
 from millstream._signals import stop_on_signals
 from millstream._topic import Topic
@@ -102,6 +107,7 @@ class App:
         self._models: list[_model.ModelSpec] = []
         self._engine: Engine | None = None
         self._busy = threading.Lock()
+        self._background: Background | None = None
 
     def __repr__(self) -> str:
         said = self._settings
@@ -125,9 +131,11 @@ class App:
         on_error: Literal["dead_letter", "fail", "skip"] = "dead_letter",
         retries: int = 0,
         timeout: Duration | None = None,
+        load_timeout: Duration | None = None,
         outputs: Sequence[str] | None = None,
         timestamps: bool = True,
         pad_batch_to: int | None = None,
+        batch: bool = True,
         name: str | None = None,
         version: str | None = None,
     ) -> Callable[[M], M]:
@@ -136,8 +144,9 @@ class App:
         `predict` gets a WindowBatch of n windows and returns n rows: a list or 1-D array, which becomes the
         field `prediction`; a dict of those, or a frame of pandas, polars or pyarrow, one field each; a list
         of dicts; or, with `outputs`, an array (n, len(outputs)). A row of a list that is None emits nothing
-        and is counted in `windows_silent`. A class may also have `load(self)`, `warmup(self, batch)`, which
-        gets a synthetic batch, and `close(self)`.
+        and is counted in `windows_silent`. A class may also have `load(self)` or `load(self, params)`,
+        `warmup(self, batch)`, which gets a synthetic batch, and `close(self)`. Any of them may be async:
+        each worker has an event loop, on which a call is awaited to its end.
 
         Args:
             source: Where the events come from.
@@ -161,6 +170,9 @@ class App:
             timeout: How long one call may take; None: as long as it likes. A thread cannot be ended, so the
                 run is, with a ModelError that names the windows; a window that has ended the run three
                 times is not tried again. Not applied by `App.test`.
+            load_timeout: How long `load` and `warmup` may take, each; None: as long as they like, with a
+                warning every 30 s. Beyond it ModelError is raised before anything is consumed. With it they
+                run on a thread of their own, which is left behind then.
             outputs: Names of the fields of a result: of the columns of a 2-D array, of the values in each row
                 of a list, in this order, or of the one field of a 1-D array. Of a dict or a frame exactly
                 these are expected.
@@ -168,6 +180,9 @@ class App:
             pad_batch_to: For models with a fixed batch dimension: the dense arrays of a batch (`pad`, `last`,
                 `resample`, `summary`) have this many windows, the last one repeated, and rows of the result
                 beyond `len(batch)` are cut off. A call then has no more windows than this.
+            batch: False: `predict(window)` is called for one Window at a time, and returns its value, a
+                dict, or None, which emits nothing; async, for up to 64 windows side by side. `warmup` gets a
+                Window, too.
             name: In metrics, headers and commits; None: the name of the class or function.
             version: Goes into the header `model-version` of each result.
 
@@ -175,7 +190,9 @@ class App:
             A decorator that gives back what it decorates, unchanged.
 
         Raises:
-            ConfigError: An argument is of a wrong type or value, or the name is taken.
+            ConfigError: An argument is of a wrong type or value, or the name is taken. A function or class
+                that is defined again, as by running a cell again, takes the place of its earlier definition,
+                but not while the app runs.
         """
 
         def register(model: M) -> M:
@@ -193,21 +210,66 @@ class App:
                 on_error=on_error,
                 retries=retries,
                 timeout=timeout,
+                load_timeout=load_timeout,
                 outputs=outputs,
                 timestamps=timestamps,
                 pad_batch_to=pad_batch_to,
+                batch=batch,
                 name=name,
                 version=version,
             )
-            if any(spec.name == other.name for other in self._models):
-                problem = f"is taken by another model of App({self._settings.name!r})"
-                raise _check.refusal("@app.model name", spec.name, problem, "give one of them another name=")
-            self._models.append(spec)
+            _registry.add(self._models, spec, self._settings.name, running=self._busy.locked())
             return model
 
         return register
 
-    def run(self, until: Literal["end"] | None = None, *, drain: bool = False, adopt: bool = False) -> None:
+    def add_model(
+        self,
+        model: Any,
+        *,
+        source: Topic,
+        window: HoppingWindow,
+        sink: str,
+        features: Features | None = None,
+        method: Method = "predict",
+        **options: Unpack[ModelOptions],
+    ) -> None:
+        """Register a model that is there already: a fitted estimator, an ONNX file, or what `model` takes.
+
+        An estimator is anything with a method `predict`, such as those of scikit-learn, LightGBM and XGBoost.
+        One of scikit-learn that is not fitted is refused when it is loaded. An ONNX file needs the extra
+        `onnx`, and has one input; its array is cast to that one's type. Where the model has a fixed batch
+        dimension, the array is passed in parts of that many rows, the last row repeated in the last one.
+
+        Args:
+            model: The estimator, the path of a file that ends in `.onnx`, or a function or class.
+            source: Where the events come from.
+            window: A HoppingWindow or TumblingWindow.
+            sink: Topic of the results.
+            features: Makes the model's input of a WindowBatch of n windows: for an estimator a 2-D array, or
+                a frame, of n rows; for an ONNX file an array of n rows in the shape of its input. Needed for
+                both, not for functions and classes.
+            method: Of the estimator. `"predict"`: its values are the field `prediction`.
+                `"predict_proba"`: the fields `label`, the likeliest of `classes_`, and `score`, its
+                probability. `"decision_function"`: `score`, the largest one, and `label` where there are
+                `classes_`. With `outputs` the columns of what it returns are those fields instead.
+            **options: Those of `model`, which says what they mean. `outputs` of an ONNX file: names for its
+                outputs, in their order, or for the columns of its only one; None: those that it has.
+                `name` is the name of the estimator's class or the stem of the file where it is not given.
+
+        Raises:
+            ConfigError: An argument is of a wrong type or value, or the name is taken.
+        """
+        self.model(source, window=window, sink=sink, **options)(adapt(model, features, method))
+
+    def run(
+        self,
+        until: Literal["end"] | None = None,
+        *,
+        drain: bool = False,
+        adopt: bool = False,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
         """Run until a signal, or until the end of the sources; blocks.
 
         On the main thread the first SIGINT or SIGTERM lets running calls finish, commits and returns; a
@@ -221,6 +283,7 @@ class App:
             adopt: Take a changed app on where its group stands. Models that have not changed continue; new
                 and changed ones begin with the first window that starts after the clock, and windows of
                 theirs that were open before are never emitted. Without it a change is refused.
+            params: Given to every `load(self, params)` as a dict, by name.
 
         Raises:
             ConfigError: A setting is wrong; nothing was consumed.
@@ -231,10 +294,70 @@ class App:
             SystemExit: A second signal, SIGTERM; code 143.
             Exception: What a model raised, as it is.
         """
-        self._run(until, drain=drain, adopt=adopt)
+        self._run(until, drain=drain, adopt=adopt, params=params)
+
+    def start(self, *, adopt: bool = False, params: Mapping[str, Any] | None = None) -> None:
+        """Run until `stop()` on a thread of its own, and return at once: for notebooks and larger programs.
+
+        Models are loaded there too. An error that ends the run is logged at once (`millstream.run`) and
+        raised by `stop()`. Signals are left alone, and a program that ends stops its apps first. `with app:`
+        starts it, and stops it at the end of the block.
+
+        Args:
+            adopt: See `run`.
+            params: As of `run`.
+
+        Raises:
+            ConfigError: A setting is wrong, as far as can be said without the cluster.
+            MillstreamError: This app is already running.
+        """
+        _check.flag("App.start() adopt", adopt)
+        with ExitStack() as stack:
+            engine = stack.enter_context(self._running(_params.check(params, self._models)))
+            run = partial(engine.run, until_end=False, drain=False, adopt=adopt, tick=None)
+            self._background = Background(self._settings.name, engine, stack.pop_all(), run)
+
+    def stop(self, timeout: Duration | None = None) -> None:
+        """End what `start()` began: running calls finish, what is complete is committed; waits for it.
+
+        Without a run this does nothing, so it may be called twice. Ctrl-C while it waits gives the run up.
+
+        Args:
+            timeout: After this long the run is given up and nothing more is committed; None: after
+                `drain_timeout`.
+
+        Raises:
+            ConfigError: `timeout` is no duration.
+            MillstreamError: The run cannot go on, or its model is in a call that does not return.
+            Exception: What ended the run; once.
+        """
+        limit = None if timeout is None else duration_ms("App.stop() timeout", timeout) / 1_000
+        if self._background is not None:
+            self._background.stop(limit)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except Exception as ended:
+            if error is None:
+                raise
+            error.add_note(f"App({self._settings.name!r}) had ended with {type(ended).__name__}: {ended}")
+
+    def _repr_html_(self) -> str:
+        return _html.of_app(self._settings, self._models, running=self._busy.locked())
 
     def test(
-        self, topics: Mapping[str, Sequence[Record | Advance]], *, drain: bool = True
+        self,
+        topics: Mapping[str, Sequence[Record | Advance]],
+        *,
+        drain: bool = True,
+        params: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Record]]:
         """Run the same engine on given records, without a broker, and return what it writes.
 
@@ -244,6 +367,7 @@ class App:
             topics: What each source holds. Fed in the order of the dict, each list front to back; a topic
                 that is also a sink of the app comes after what feeds it.
             drain: Also emit the windows still open at the end.
+            params: As of `run`.
 
         Returns:
             The records of each sink, the dead-letter topic and, where a model uses it, the late topic, by
@@ -258,7 +382,7 @@ class App:
         _check.flag("App.test() drain", drain)
         plan = self._plan()
         fed = _testing.encode_topics(topics, plan)
-        with self._running() as engine:
+        with self._running(_params.check(params, self._models)) as engine:
             out = engine.test(fed, drain)
         return _testing.decode_topics(out, plan)
 
@@ -293,6 +417,7 @@ class App:
         *,
         drain: bool,
         adopt: bool = False,
+        params: Mapping[str, Any] | None = None,
         tick: Callable[[], None] | None = None,
     ) -> None:
         if until is not None:
@@ -305,7 +430,8 @@ class App:
                 'write until="end" with it (--until end on the command line)',
             )
         _check.flag("App.run() adopt", adopt)
-        with self._running() as engine, stop_on_signals(engine):
+        given = _params.check(params, self._models)
+        with self._running(given) as engine, stop_on_signals(engine):
             engine.run(until_end=until == "end", drain=drain, adopt=adopt, tick=tick)
 
     def _check(self) -> list[tuple[str, str, str, str]]:
@@ -322,17 +448,17 @@ class App:
     def _plan(self) -> dict[str, Any]:
         return _plan.build(self._settings, self._models)
 
-    def _new_engine(self) -> Engine:
-        return Engine(json.dumps(self._plan()), [ModelHooks(spec) for spec in self._models])
+    def _new_engine(self, params: dict[str, Any] | None = None) -> Engine:
+        return Engine(json.dumps(self._plan()), [ModelHooks(spec, params) for spec in self._models])
 
     @contextmanager
-    def _running(self) -> Iterator[Engine]:
+    def _running(self, params: dict[str, Any] | None = None) -> Iterator[Engine]:
         if not self._busy.acquire(blocking=False):
             raise MillstreamError(
-                f"App({self._settings.name!r}) is already running; wait for it, or make another App"
+                f"App({self._settings.name!r}) is already running; stop it, wait for it, or make another App"
             )
         try:
-            self._engine = self._new_engine()
+            self._engine = self._new_engine(params)
             if self._web is not None:
                 self._engine.serve(self._web.to_json(self._settings))
             yield self._engine

@@ -47,6 +47,9 @@ class ModelHooks(Protocol):
     def open(self) -> list[Callable[[WindowBatch], Any]]:
         """Load the model; return what each worker calls."""
 
+    def cancel(self) -> None:
+        """Give up the calls that are awaited; nothing that they would return counts any more."""
+
     def close(self) -> None:
         """Let go of the model, after all workers have ended; also where `open()` raised."""
 
@@ -316,6 +319,21 @@ class WindowBatch:
             long: As in `to_pandas`.
         """
 
+    def plot(self, *, windows: int = 6) -> Any:
+        """Draw the fields of the first windows over time, one below the other.
+
+        Args:
+            windows: Most windows that are drawn, 1 or more.
+
+        Returns:
+            A `matplotlib.figure.Figure`.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not installed: `pip install 'millstream[plot]'`.
+            ValueError: There is no window to draw.
+        """
+
+    def _repr_html_(self) -> str: ...
     @staticmethod
     def synthetic(
         names: list[str],
@@ -381,6 +399,20 @@ class Window:
 
     def __len__(self) -> int: ...
     def __getitem__(self, name: str, /) -> _Floats: ...
+    def plot(self, *, ax: Any | None = None) -> Any:
+        """Draw the fields of the window over time.
+
+        Args:
+            ax: The `matplotlib.axes.Axes` to draw on; None: those of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not installed: `pip install 'millstream[plot]'`.
+        """
+
+    def _repr_html_(self) -> str: ...
 
 @final
 class EmbeddedBroker:

@@ -2,21 +2,35 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
+from millstream import _params, _windowed
+from millstream._adapted import Adapted
+from millstream._contain import contained
 from millstream._core import WindowBatch
+from millstream._loading import load
+from millstream._loops import WorkerLoop, is_async
 from millstream._model import ModelSpec
+from millstream.errors import ModelError
 
 _WARMUP_WINDOWS = 8
 _WARMUP_EVENTS = 32
 
 
 class ModelHooks:
-    """What the engine calls around the threads of one model; an exception of the model passes as it is."""
+    """What the engine calls around the threads of one model; an exception of the model passes as it is.
 
-    def __init__(self, spec: ModelSpec) -> None:
+    Args:
+        spec: The model.
+        params: Those of the run, checked.
+    """
+
+    def __init__(self, spec: ModelSpec, params: dict[str, Any] | None = None) -> None:
         self._spec = spec
-        self._loaded: list[Any] = []
+        self._params = params
+        self._loaded: list[tuple[Any, WorkerLoop | None]] = []
+        self._loops: list[WorkerLoop] = []
 
     def open(self) -> list[Callable[[WindowBatch], Any]]:
         """Load the model and return what each worker calls.
@@ -24,38 +38,86 @@ class ModelHooks:
         Where one instance fails, those loaded before it are closed.
         """
         spec = self._spec
-        if not isinstance(spec.target, type):
-            return [spec.target] * spec.workers
         with ExitStack() as undo:
             undo.callback(self.close)
-            for _ in range(spec.workers if spec.per_worker else 1):
-                self._load(spec.target)
+            if spec.is_async:
+                self._loops = [WorkerLoop() for _ in range(spec.workers)]
+            predicts = self._predicts()
             undo.pop_all()
-        calls = [instance.predict for instance in self._loaded]
-        return calls if spec.per_worker else calls * spec.workers
+        loops: list[WorkerLoop | None] = [*self._loops] or [None] * spec.workers
+        return [_call(predicts[i % len(predicts)], spec, loop) for i, loop in enumerate(loops)]
+
+    def cancel(self) -> None:
+        """Give up the calls that are awaited; nothing that they would return counts any more."""
+        for loop in self._loops:
+            loop.cancel()
 
     def close(self) -> None:
         """Close every loaded instance, each of them even where another one raises; twice is no harm."""
         with ExitStack() as stack:
+            while self._loops:
+                stack.callback(self._loops.pop().close)
             while self._loaded:
-                instance = self._loaded.pop()
-                if hasattr(instance, "close"):
-                    stack.callback(instance.close)
+                instance, loop = self._loaded.pop()
+                if hasattr(instance, "close") and (loop is None or loop.settle()):
+                    stack.callback(self._run, "close", loop, instance.close)
 
-    def _load(self, target: type) -> None:
-        instance: Any = target()
+    def _predicts(self) -> list[Callable[..., Any]]:
+        spec = self._spec
+        if not isinstance(spec.target, type | Adapted):
+            return [spec.target]
+        for number in range(spec.workers if spec.per_worker else 1):
+            self._load(spec.target, self._loops[number] if self._loops else None)
+        return [instance.predict for instance, _ in self._loaded]
+
+    def _load(self, target: type | Adapted, loop: WorkerLoop | None) -> None:
+        spec = self._spec
+        with contained(spec.name, "__init__"):
+            instance: Any = target.make(spec) if isinstance(target, Adapted) else target()
         if hasattr(instance, "load"):
-            instance.load()
-        self._loaded.append(instance)
+            body = partial(instance.load, **_params.for_load(spec, self._params))
+            if not self._in_time("load", loop, body):
+                raise self._too_late("load")
+        self._loaded.append((instance, loop))
         if hasattr(instance, "warmup"):
-            spec, source = self._spec, self._spec.source
-            made_up = WindowBatch.synthetic(
-                list(source.fields),
-                min(_WARMUP_WINDOWS, spec.max_batch),
-                _WARMUP_EVENTS,
-                spec.timestamps,
-                dtype=source.dtype,
-                context=list(source.context),
-                pad_batch_to=spec.pad_batch_to,
-            )
-            instance.warmup(made_up)
+            body = partial(instance.warmup, self._made_up())
+            if not self._in_time("warmup", loop, body):
+                # It is still at work, and is not to be closed under its own hands.
+                self._loaded.pop()
+                raise self._too_late("warmup")
+
+    def _in_time(self, call: str, loop: WorkerLoop | None, body: Callable[[], object]) -> bool:
+        run = partial(self._run, call, loop, body)
+        return load(self._spec.name, call, run, self._spec.load_timeout_ms)
+
+    def _too_late(self, call: str) -> ModelError:
+        return ModelError(
+            f"{call} of model {self._spec.name!r} has not returned within "
+            f"load_timeout={self._spec.load_timeout_ms}ms; nothing was consumed. Find out what it "
+            "waits for, or give it more time"
+        )
+
+    def _run(self, call: str, loop: WorkerLoop | None, body: Callable[[], object]) -> None:
+        with contained(self._spec.name, call):
+            body() if loop is None else loop.call(body)
+
+    def _made_up(self) -> Any:
+        spec, source = self._spec, self._spec.source
+        batch = WindowBatch.synthetic(
+            list(source.fields),
+            min(_WARMUP_WINDOWS, spec.max_batch),
+            _WARMUP_EVENTS,
+            spec.timestamps,
+            dtype=source.dtype,
+            context=list(source.context),
+            pad_batch_to=spec.pad_batch_to,
+        )
+        return batch if spec.batch else batch[0]
+
+
+def _call(
+    predict: Callable[..., Any], spec: ModelSpec, loop: WorkerLoop | None
+) -> Callable[[WindowBatch], Any]:
+    if not spec.batch:
+        predict = (_windowed.each_async if is_async(predict) else _windowed.each)(predict)
+    return predict if loop is None else partial(loop.call, predict)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from millstream import _check
+from millstream._adapted import Adapted
 from millstream._durations import Duration, duration_ms
+from millstream._loops import is_async
 from millstream._topic import Topic
 from millstream._windows import HoppingWindow
 
@@ -19,15 +21,15 @@ _MOST_WINDOWS = 1 << 20
 _MOST_RETRIES = 100
 # The fields of a result record that are not the model's.
 _RESERVED_FIELDS = ("key", "window", "n_events")
-# The methods of a model class, with the number of arguments each is called with beside self.
-_METHODS = {"load": 0, "predict": 1, "warmup": 1, "close": 0}
+# The methods of a model class, with the arguments that each is called with beside self.
+_METHODS = {"load": "", "predict": "batch", "warmup": "batch", "close": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """One declared model, checked."""
 
-    target: Callable[..., Any]
+    target: Callable[..., Any] | Adapted
     name: str
     version: str | None
     source: Topic
@@ -42,13 +44,16 @@ class ModelSpec:
     on_error: OnError
     retries: int
     timeout_ms: int | None
+    load_timeout_ms: int | None
     outputs: tuple[str, ...] | None
     timestamps: bool
     pad_batch_to: int | None
+    batch: bool
+    is_async: bool
 
 
 def declare(
-    model: Callable[..., Any],
+    model: Callable[..., Any] | Adapted,
     *,
     source: Topic,
     window: HoppingWindow,
@@ -62,9 +67,11 @@ def declare(
     on_error: OnError,
     retries: int,
     timeout: Duration | None,
+    load_timeout: Duration | None,
     outputs: Sequence[str] | None,
     timestamps: bool,
     pad_batch_to: int | None,
+    batch: bool,
     name: str | None,
     version: str | None,
 ) -> ModelSpec:
@@ -73,7 +80,8 @@ def declare(
     Raises:
         ConfigError: An argument is of a wrong type or value, or `model` is no model.
     """
-    _check_target(model)
+    per_window = not _check.flag("@app.model batch", batch)
+    _check_target(model, "window" if per_window else "batch")
     named = _name(model, name)
     owner = f"model {named!r}"
     if not isinstance(source, Topic):
@@ -105,14 +113,34 @@ def declare(
         on_error=_check.choice(f"{owner} on_error", on_error, get_args(OnError)),
         retries=_check.count(f"{owner} retries", retries, least=0, most=_MOST_RETRIES),
         timeout_ms=None if timeout is None else duration_ms(f"{owner} timeout", timeout),
+        load_timeout_ms=None if load_timeout is None else duration_ms(f"{owner} load_timeout", load_timeout),
         outputs=None if outputs is None else _output_names(f"{owner} outputs", outputs),
         timestamps=_check.flag(f"{owner} timestamps", timestamps),
         pad_batch_to=pad_batch_to,
+        batch=batch,
+        is_async=_is_async(model),
     )
-    if spec.per_worker and not isinstance(model, type):
+    _check_instances(spec, owner)
+    if per_window and (isinstance(model, Adapted) or pad_batch_to is not None):
+        other = "an estimator or an ONNX file" if isinstance(model, Adapted) else "pad_batch_to"
+        raise _check.refusal(f"{owner} batch", batch, f"does not go with {other}", "leave one of them out")
+    return spec
+
+
+def _check_instances(spec: ModelSpec, owner: str) -> None:
+    is_class = isinstance(spec.target, type)
+    if spec.per_worker and not (is_class or (isinstance(spec.target, Adapted) and spec.target.many)):
         fix = "write a class, or leave per_worker out"
         raise _check.refusal(f"{owner} per_worker", True, "needs a class to make instances of", fix)
-    return spec
+    if is_class and spec.is_async and spec.workers > 1 and not spec.per_worker:
+        problem = "and one instance with async methods, but each worker has an event loop of its own"
+        raise _check.refusal(f"{owner} workers", spec.workers, problem, "write per_worker=True, or workers=1")
+
+
+def _is_async(model: object) -> bool:
+    if isinstance(model, type):
+        return any(is_async(getattr(model, method, None)) for method in _METHODS)
+    return is_async(model)
 
 
 def _output_names(setting: str, value: object) -> tuple[str, ...]:
@@ -131,8 +159,9 @@ def _output_names(setting: str, value: object) -> tuple[str, ...]:
     return names
 
 
-def _name(target: Callable[..., Any], name: str | None) -> str:
-    given = getattr(target, "__name__", None) if name is None else name
+def _name(target: Callable[..., Any] | Adapted, name: str | None) -> str:
+    own = target.name if isinstance(target, Adapted) else getattr(target, "__name__", None)
+    given = own if name is None else name
     if name is None and not isinstance(given, str):
         raise _check.refusal(
             "@app.model name", name, "and the model has no __name__", 'write name="activity"'
@@ -140,8 +169,10 @@ def _name(target: Callable[..., Any], name: str | None) -> str:
     return _check.name("@app.model name", given, longest=_LONGEST_NAME, fix='write name="activity"')
 
 
-def _check_target(target: object) -> None:
-    fix = "decorate a function predict(batch), or a class with a method predict(self, batch)"
+def _check_target(target: object, given: str) -> None:
+    fix = f"decorate a function predict({given}), or a class with a method predict(self, {given})"
+    if isinstance(target, Adapted):
+        return
     if isinstance(target, type):
         if not callable(getattr(target, "predict", None)):
             raise _check.refusal("@app.model on", target, "has no method predict", fix)
@@ -150,39 +181,50 @@ def _check_target(target: object) -> None:
             raise _check.refusal(
                 "@app.model on", target, problem, "give __init__ defaults, or use load(self)"
             )
-        for method, arguments in _METHODS.items():
-            _check_method(target, method, arguments)
+        for method, argument in _METHODS.items():
+            _check_method(target, method, argument and given)
     elif not callable(target):
         raise _check.refusal("@app.model on", target, "is neither a function nor a class", fix)
     else:
-        _check_callable(target, target, 1, "predict(batch)")
+        _check_callable(target, target, 1, f"predict({given})")
 
 
-def _check_method(target: type, method: str, arguments: int) -> None:
+def _check_method(target: type, method: str, argument: str) -> None:
     function = getattr(target, method, None)
     if function is None:
         return
     bound = isinstance(inspect.getattr_static(target, method), staticmethod | classmethod)
-    form = f"{method}(self, batch)" if arguments else f"{method}(self)"
-    _check_callable(target, function, arguments + (not bound), form)
+    form = f"{method}(self, {argument})" if argument else f"{method}(self)"
+    keywords = ("params",) if method == "load" and _has_params(function) else ()
+    _check_callable(target, function, bool(argument) + (not bound), form, keywords)
 
 
-def _check_callable(target: object, function: Callable[..., Any], arguments: int, form: str) -> None:
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise _check.refusal("@app.model on", target, f"{form} is async", f"write it as def {form}")
-    if not callable(function) or not _takes(function, arguments):
+def _has_params(function: Callable[..., Any]) -> bool:
+    try:
+        return "params" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_callable(
+    target: object, function: Callable[..., Any], arguments: int, form: str, keywords: Sequence[str] = ()
+) -> None:
+    if inspect.isasyncgenfunction(function):
+        fix = f"write it as async def {form} that returns its rows"
+        raise _check.refusal("@app.model on", target, f"{form} is an async generator", fix)
+    if not callable(function) or not _takes(function, arguments, keywords):
         problem = f"cannot be called as {form}"
         raise _check.refusal("@app.model on", target, problem, f"write it as def {form}")
 
 
-def _takes(function: Callable[..., Any], arguments: int) -> bool:
+def _takes(function: Callable[..., Any], arguments: int, keywords: Sequence[str] = ()) -> bool:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
         # Some callables written in C tell nothing; calling them will.
         return True
     try:
-        signature.bind(*[None] * arguments)
+        signature.bind(*[None] * arguments, **dict.fromkeys(keywords))
     except TypeError:
         return False
     return True

@@ -22,6 +22,7 @@ EMBEDDED = "embedded"
 _HOST = re.compile(
     r"((PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/,@\[\]]+)(:[0-9]{1,5})?"
 )
+_USER_INFO = re.compile(r"[^/,]*@")
 _BROKERS_FIX = 'write "host:port", several as "host1:9092,host2:9092", or "embedded"'
 _ENV_KAFKA = "MILLSTREAM_KAFKA__"
 # Names, not values, decide: whatever is not listed here may be a secret.
@@ -126,7 +127,10 @@ def _brokers(owner: str, value: object, environment: Mapping[str, str]) -> str:
     hosts = [host.strip() for host in servers.split(",")]
     for host in hosts:
         if not _HOST.fullmatch(host):
-            raise _check.refusal(setting, servers, f"{host!r} is no broker's address", _BROKERS_FIX)
+            # Some write user and password before the host, as in URLs.
+            safe = _USER_INFO.sub("***@", host)
+            shown = _USER_INFO.sub("***@", servers)
+            raise _check.refusal(setting, shown, f"{safe!r} is no broker's address", _BROKERS_FIX)
     return ",".join(hosts)
 
 

@@ -18,6 +18,10 @@ class Stoppable(Protocol):
         """Give up at once."""
 
 
+class Terminated(SystemExit):
+    """A second signal has ended the program, not a model that called `sys.exit`."""
+
+
 @contextmanager
 def stop_on_signals(engine: Stoppable) -> Iterator[None]:
     """Turn the first signal into `stop()` and any further one into `abort()`, and put the handlers back.
@@ -44,7 +48,7 @@ def stop_on_signals(engine: Stoppable) -> Iterator[None]:
         # Raised here, so that a `load` that hangs is interrupted too.
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + number)
+        raise Terminated(128 + number)
 
     previous = {
         number: handler

@@ -55,6 +55,12 @@ class HoppingWindow:
                 f'write hop="{self.size}" or less',
             )
 
+    def _repr_html_(self) -> str:
+        # Only where it is shown: it draws, and most programs never do.
+        from millstream import _html
+
+        return _html.of_hopping(self)
+
 
 @dataclass(frozen=True)
 class TumblingWindow(HoppingWindow):

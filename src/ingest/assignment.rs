@@ -14,6 +14,7 @@ use crate::epoch::Cut;
 use crate::error::{Error, Result};
 use crate::lane::StartPoint;
 use crate::lane::retention::shortage;
+use crate::log::Said;
 use crate::metrics::Metrics;
 use crate::record::TopicPartition;
 use crate::source::{Assigned, Change, Replay, Source};
@@ -87,7 +88,7 @@ impl<S: Source> Ingest<S> {
             let replay = start.replay().map(|range| (range.from, range.to));
             let low = assigned.bounds.0;
             if let Some(text) = replay.and_then(|range| shortage(&assigned.partition, low, range)) {
-                self.log.warning("retention", text);
+                self.log.warning("retention", Said::from(text).partition(&assigned.partition));
             }
             let assignment = self.assignments;
             self.assignments += 1;
@@ -189,7 +190,8 @@ impl<S: Source> Ingest<S> {
         for (_, start) in &restores {
             if let Some(range) = start.replay() {
                 let (id, from, to) = (&range.partition, range.from, range.to);
-                self.log.info("restore", format!("{id}: reading offsets {from} to {to} back into state"));
+                let text = format!("{id}: reading offsets {from} to {to} back into state");
+                self.log.info("restore", Said::from(text).partition(id).offset(from));
             }
         }
         let (mut replay, done) = (self.source.replay()?, self.restored.0.clone());

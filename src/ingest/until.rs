@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Ingest, Joined, Slot, SlotState};
 use crate::error::Result;
+use crate::log::Said;
 use crate::metadata::Metadata;
 use crate::source::Source;
 use crate::time::{Millis, Now};
@@ -153,12 +154,10 @@ impl<S: Source> Ingest<S> {
             let quiet = self.lane.silent_for(index, now) >= WAITING_MS;
             if let Some(end) = end.filter(|end| quiet && !standing.caught_up && standing.end >= Some(*end)) {
                 until.told = true;
-                self.log.info(
-                    "ingest",
-                    format!(
-                        "{id}: waiting for a transaction that was open at the start to end (end offset {end})"
-                    ),
+                let text = format!(
+                    "{id}: waiting for a transaction that was open at the start to end (end offset {end})"
                 );
+                self.log.info("ingest", Said::from(text).partition(&id).offset(end));
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ use super::error::{failed, passing, text};
 use super::settings::Settings;
 use crate::config::Plan;
 use crate::error::{Error, Result};
-use crate::log::{Level, Log};
+use crate::log::{Level, Log, Scrub};
 use crate::time::Millis;
 
 pub(super) const REQUEST: Duration = Duration::from_secs(15);
@@ -82,7 +82,8 @@ impl<'a> Cluster<'a> {
     /// Connects, and looks at what there is.
     pub(super) fn connect(plan: &'a Plan, log: &'a Log) -> Result<Self> {
         let settings = Settings::new(plan, 0);
-        let made = |error| failed("a Kafka client could not be made", &error);
+        log.belongs_to(plan);
+        let made = |error| Scrub::of(plan).error(failed("a Kafka client could not be made", &error));
         let mut asker = settings.asker();
         // The versions of requests are all that this adds to the log, and `Versions` takes them out again.
         asker.set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);
@@ -102,16 +103,19 @@ impl<'a> Cluster<'a> {
 
     /// The brokers, and the partition counts of all topics there are.
     pub(super) fn look(&mut self) -> Result<()> {
-        let metadata = self.asker.fetch_metadata(None, REQUEST).map_err(|error| {
-            Error::Kafka(format!(
-                "no broker could be reached at {:?} within {} s ({}): check brokers=, and security.protocol, sasl.* and \
+        let asked = self.asker.fetch_metadata(None, REQUEST);
+        // Only now does librdkafka say what it met with meanwhile.
+        self.serve();
+        let metadata = asked.map_err(|error| {
+            let why = self.asker.context().plain.last().unwrap_or_else(|| text(&error));
+            let unreachable = Error::Kafka(format!(
+                "no broker could be reached at {:?} within {} s ({why}): check brokers=, and security.protocol, sasl.* and \
                  ssl.* in kafka=",
                 self.settings.brokers(),
                 REQUEST.as_secs(),
-                text(&error)
-            ))
+            ));
+            Scrub::of(self.plan).error(unreachable)
         })?;
-        self.serve();
         for topic in metadata.topics() {
             self.partitions.insert(topic.name().to_owned(), topic.partitions().len() as i32);
         }

@@ -19,11 +19,18 @@ pub(super) struct Plain {
     log: Log,
     /// Whether no broker could be reached when it was last heard of.
     away: AtomicBool,
+    /// What went wrong last, in librdkafka's words.
+    last: Mutex<Option<String>>,
 }
 
 impl Plain {
     pub(super) fn new(log: Log) -> Self {
-        Self { log, away: AtomicBool::new(false) }
+        Self { log, away: AtomicBool::new(false), last: Mutex::default() }
+    }
+
+    /// What went wrong last, other than that no broker is left.
+    pub(super) fn last(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A broker has answered.
@@ -47,6 +54,7 @@ impl ClientContext for Plain {
             self.log.seldom(Level::Warning, "kafka", "away", &text);
             return;
         }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         let text = super::error::text(&error);
         self.log.seldom(Level::Warning, "kafka", &text, &format!("{text}: {reason}"));
     }

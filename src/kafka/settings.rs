@@ -119,7 +119,9 @@ impl Settings {
             if key.starts_with("test.mock.") {
                 return Err(Error::config(format!("kafka[{key:?}] cannot be set: use brokers=\"embedded\"")));
             }
-            if key == "debug" && ["all", "security", "conf"].iter().any(|word| value.contains(word)) {
+            if key == "debug"
+                && ["all", "security", "conf"].iter().any(|word| value.to_ascii_lowercase().contains(word))
+            {
                 return Err(Error::config(
                     "kafka[\"debug\"] with all, security or conf would write secrets into the log: name other contexts",
                 ));

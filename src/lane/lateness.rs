@@ -2,7 +2,7 @@
 //! were late, a warning names the observed lateness and the grace that would cover it.
 
 use crate::config::Plan;
-use crate::log::Log;
+use crate::log::{Log, Said};
 use crate::record::TopicPartition;
 use crate::time::Millis;
 use crate::window::{Counts, Missed};
@@ -54,16 +54,14 @@ impl Lateness {
             let p99 = short_by[(short_by.len() * 99 / 100).min(short_by.len() - 1)];
             let model = &plan.models[*model];
             let grace = model.grace_ms;
-            log.warning(
-                "windows",
-                format!(
-                    "{partition}: {late} of {pairs} pairs of an event and a window were too late for model {} in the \
-                     last minute (more than 0.1 %). 99 % of them missed by up to {p99} ms: grace={:?} instead of \
-                     {grace} ms would have covered those",
-                    model.name,
-                    format!("{}ms", grace + p99),
-                ),
+            let text = format!(
+                "{partition}: {late} of {pairs} pairs of an event and a window were too late for model {} in the last \
+                 minute (more than 0.1 %). 99 % of them missed by up to {p99} ms: grace={:?} instead of {grace} ms would \
+                 have covered those",
+                model.name,
+                format!("{}ms", grace + p99),
             );
+            log.warning("windows", Said::from(text).model(&model.name).partition(partition));
         }
     }
 }

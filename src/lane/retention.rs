@@ -1,6 +1,7 @@
 //! Whether retention comes close to what a restart has to read again: then a warning, as long as there is time.
 
 use super::Lane;
+use crate::log::Said;
 use crate::record::TopicPartition;
 
 /// What to say where the log, which begins at `low`, holds less than twice the records from R to C before C. Where
@@ -22,7 +23,7 @@ impl Lane {
     pub fn warn_of_retention(&self, index: usize, low: i64) {
         let Some(partition) = self.partitions.get(index).and_then(Option::as_ref) else { return };
         if let Some(text) = shortage(&partition.id, low, partition.replay_range()) {
-            self.log.warning("retention", text);
+            self.log.warning("retention", Said::from(text).partition(&partition.id));
         }
     }
 }

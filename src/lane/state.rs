@@ -6,6 +6,7 @@ use super::Lane;
 use super::partition::Partition;
 use crate::error::Result;
 use crate::limits::{Limit, Limits, Share, bytes, watched_from};
+use crate::log::Said;
 use crate::time::Now;
 use crate::window::{Fullest, PartitionWindows};
 
@@ -33,7 +34,8 @@ impl Lane {
             if total >= watched_from(most) {
                 within(limits, &largest.id, &largest.windows, &largest.share)?;
                 self.warn(limit, now, || {
-                    limit.near(most, total, culprit(limit, &largest.id, &largest.windows, &largest.share))
+                    let culprit = culprit(limit, &largest.id, &largest.windows, &largest.share);
+                    Said::from(limit.near(most, total, culprit)).partition(&largest.id)
                 });
             }
         }
@@ -42,7 +44,12 @@ impl Lane {
             within(limits, &partition.id, &partition.windows, &partition.share)?;
             if let Some(fullest) = partition.windows.fullest() {
                 let limit = Limit::EventsPerKey;
-                self.warn(limit, now, || limit.near(most, fullest.events, of_key(fullest, &partition.id)));
+                self.warn(limit, now, || {
+                    let culprit = of_key(fullest, &partition.id);
+                    Said::from(limit.near(most, fullest.events, culprit))
+                        .partition(&partition.id)
+                        .key(&fullest.key)
+                });
             }
         }
         for partition in self.partitions.iter_mut().flatten() {
@@ -51,7 +58,7 @@ impl Lane {
         Ok(())
     }
 
-    fn warn(&self, limit: Limit, now: Now, text: impl FnOnce() -> String) {
+    fn warn(&self, limit: Limit, now: Now, text: impl FnOnce() -> Said) {
         if self.metrics.state.warn_now(limit, now.mono) {
             self.metrics.limit_warnings.add(1);
             self.log.warning("limits", text());

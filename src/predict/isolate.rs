@@ -1,5 +1,6 @@
 //! A batch whose call failed is called again, then halved until each window that is to blame is alone: for one in n,
-//! at most 1 + 2 log2(n) calls beside the retries. Its siblings get their results.
+//! at most 1 + 2 log2(n) calls beside the retries. Its siblings get their results. A model that takes windows one by one
+//! says which of them it failed on, and nothing is halved.
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -49,14 +50,17 @@ pub(super) fn retried<C: Caller>(caller: &mut C, batch: &mut Batch, retries: u32
 pub(super) fn isolate<C: Caller>(caller: &mut C, batch: &mut Batch, retries: u32) -> Result<()> {
     match retried(caller, batch, retries) {
         Ok(()) => Ok(()),
-        Err(error) => narrow(caller, batch, error).map(drop),
+        Err(error) => narrow(caller, batch, error, retries).map(drop),
     }
 }
 
 /// Halves a batch that has failed; returns how many windows were to blame.
-fn narrow<C: Caller>(caller: &mut C, batch: &Batch, error: Error) -> Result<usize> {
+fn narrow<C: Caller>(caller: &mut C, batch: &Batch, error: Error, retries: u32) -> Result<usize> {
     if !contained(&error) {
         return Err(error);
+    }
+    if let Some(window) = named(&error, batch) {
+        return around(caller, batch, window, error, retries);
     }
     if batch.len() <= 1 {
         caller.poison(batch, error)?;
@@ -67,13 +71,56 @@ fn narrow<C: Caller>(caller: &mut C, batch: &Batch, error: Error) -> Result<usiz
         caller.go_on()?;
         let mut part = batch.pick(windows);
         if let Err(error) = caller.call(&mut part) {
-            blamed += narrow(caller, &part, error)?;
+            blamed += narrow(caller, &part, error, retries)?;
         }
     }
     // A result of the wrong form that no window explains is the model's: it mixes windows up.
     match error {
         Error::Model(_) if blamed == 0 => Err(error),
         _ => Ok(blamed),
+    }
+}
+
+/// The window that a failure names.
+fn named(error: &Error, batch: &Batch) -> Option<usize> {
+    match error {
+        Error::ModelRaised { fatal: false, window, .. } => window.filter(|window| *window < batch.len()),
+        _ => None,
+    }
+}
+
+/// Takes the window that a failure names out, then the next one; returns how many were to blame. Those before it are
+/// called again, as their results went with the failure.
+fn around<C: Caller>(
+    caller: &mut C,
+    batch: &Batch,
+    window: usize,
+    error: Error,
+    retries: u32,
+) -> Result<usize> {
+    let (mut from, mut at, mut error, mut blamed) = (0, window, error, 0);
+    loop {
+        if at > from {
+            caller.go_on()?;
+            let mut before = batch.pick(from..at);
+            if let Err(error) = caller.call(&mut before) {
+                blamed += narrow(caller, &before, error, retries)?;
+            }
+        }
+        caller.poison(&batch.pick(at..at + 1), error)?;
+        (from, blamed) = (at + 1, blamed + 1);
+        if from == batch.len() {
+            return Ok(blamed);
+        }
+        caller.go_on()?;
+        let mut rest = batch.pick(from..batch.len());
+        match retried(caller, &mut rest, retries) {
+            Ok(()) => return Ok(blamed),
+            Err(next) => match named(&next, &rest) {
+                Some(window) => (at, error) = (from + window, next),
+                None => return Ok(blamed + narrow(caller, &rest, next, retries)?),
+            },
+        }
     }
 }
 
@@ -91,7 +138,18 @@ mod tests {
             summary: "boom".into(),
             traceback: String::new(),
             fatal: false,
+            window: None,
             cause: "boom".into(),
+        }
+    }
+
+    /// A failure at a place of the batch.
+    fn raised_at(at: usize) -> Error {
+        match raised() {
+            Error::ModelRaised { model, summary, traceback, fatal, cause, .. } => {
+                Error::ModelRaised { model, summary, traceback, fatal, window: Some(at), cause }
+            }
+            other => other,
         }
     }
 
@@ -180,6 +238,34 @@ mod tests {
         isolate(&mut caller, &mut batch(32), 0).unwrap();
         assert_eq!(caller.poison, bad);
         assert_eq!(caller.good.len(), 27);
+    }
+
+    #[test]
+    fn windows_that_a_failure_names_are_taken_out_without_a_search() {
+        for bad in [vec![0], vec![31], vec![7], vec![0, 3, 4, 17, 31], (0..32).collect()] {
+            let mut seen = 0;
+            let mut caller = script(|values: &[i64]| {
+                let first = values.iter().position(|value| bad.contains(value));
+                seen += first.map_or(values.len(), |at| at + 1);
+                first.map_or(Ok(()), |at| Err(raised_at(at)))
+            });
+            isolate(&mut caller, &mut batch(32), 0).unwrap();
+            assert_eq!(caller.poison, bad);
+            assert_eq!(caller.good, (0..32).filter(|value| !bad.contains(value)).collect::<Vec<_>>());
+            let calls = caller.calls;
+            assert!(calls <= 1 + 2 * bad.len(), "{calls} calls for {bad:?}");
+            assert!(seen <= 2 * 32, "the model looked at {seen} windows for {bad:?}");
+        }
+    }
+
+    #[test]
+    fn each_window_that_a_failure_names_has_its_retries() {
+        let mut caller = script(|values: &[i64]| {
+            values.iter().position(|value| [2, 5].contains(value)).map_or(Ok(()), |at| Err(raised_at(at)))
+        });
+        isolate(&mut caller, &mut batch(8), 1).unwrap();
+        assert_eq!((caller.pauses, caller.poison), (vec![0, 0], vec![2, 5]));
+        assert_eq!(caller.good, [0, 1, 3, 4, 6, 7]);
     }
 
     #[test]

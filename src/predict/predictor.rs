@@ -10,13 +10,13 @@ use crossbeam_channel::Sender;
 use super::breaker::{Breaker, Verdict};
 use super::isolate::{Caller, isolate, retried};
 use super::{Batcher, Job, Load, Model, Watch, check_outputs};
-use crate::batch::Batch;
+use crate::batch::{Batch, WindowMeta};
 use crate::commit::ToSink;
 use crate::config::{ModelConfig, OnError};
 use crate::decode::Reason;
 use crate::encode::{Encoded, EncodedResult, Failure, ResultEncoder, describe};
 use crate::error::{Error, Result};
-use crate::log::Log;
+use crate::log::{Log, Said};
 use crate::metrics::ModelMetrics;
 use crate::shared::Shared;
 use crate::strikes::{MOST, Namer, Trust};
@@ -131,9 +131,10 @@ impl Predictor {
         let outcome = calls.batch(batch);
         let Calls { results, failed, last, form, .. } = calls;
         let outcome = outcome.and_then(|()| {
-            if let Some(error) = &last {
-                self.tell(failed, windows, error, pace.now());
+            if let Some((window, error)) = &last {
+                self.tell(failed, windows, window, error, pace.now());
             }
+            let last = last.map(|(_, error)| error);
             self.judge(windows, failed, last, form, Answer { results, reply })
         });
         self.failures().breaker.ended(pace.now());
@@ -215,7 +216,7 @@ impl Predictor {
     }
 
     /// Says that windows have failed, and the last reason; not more often than someone can read.
-    fn tell(&self, failed: usize, windows: usize, last: &Error, now: Millis) {
+    fn tell(&self, failed: usize, windows: usize, window: &WindowMeta, last: &Error, now: Millis) {
         let mut failures = self.failures();
         if failures.told_at.is_some_and(|at| now - at < TELL_MS) {
             failures.untold += failed;
@@ -230,12 +231,13 @@ impl Predictor {
             OnError::Skip | OnError::Fail => "are dropped",
         };
         let log: &Log = &self.shared.log;
-        log.warning(
-            "predict",
-            format!(
-                "{failed} of {windows} windows of a batch failed{since}: they {way}. The last failure: {last}"
-            ),
+        let (model, topic) = (&self.config().name, &self.shared.plan.sources[self.config().source].topic);
+        let text = format!(
+            "{failed} of {windows} windows of a batch of model {model} failed{since}: they {way}. The last failure, on the \
+             window {} of {topic}: {last}",
+            describe(window)
         );
+        log.warning("predict", Said::from(text).model(model).window(topic, window));
     }
 }
 
@@ -258,7 +260,7 @@ struct Calls<'a> {
     pace: &'a dyn Pace,
     results: Vec<EncodedResult>,
     failed: usize,
-    last: Option<Error>,
+    last: Option<(WindowMeta, Error)>,
     form: Form,
 }
 
@@ -364,7 +366,7 @@ impl Calls<'_> {
         };
         self.results.push(result);
         self.failed += 1;
-        self.last = Some(error);
+        self.last = Some((batch.windows[index].clone(), error));
     }
 }
 

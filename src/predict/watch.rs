@@ -12,7 +12,7 @@ use crate::config::OnError;
 use crate::control::Control;
 use crate::encode::describe;
 use crate::error::Error;
-use crate::log::Log;
+use crate::log::{Log, Said};
 use crate::strikes::{Namer, Strike};
 
 /// After how long a call that has not returned is told of.
@@ -75,9 +75,11 @@ impl Watch {
             if call.began.elapsed() > LONG_CALL && !call.told {
                 call.told = true;
                 let seconds = LONG_CALL.as_secs();
-                log.warning("predict", format!(
-                    "worker {worker} of model {} has been in one call of predict for more than {seconds} s", self.model
-                ));
+                let text = format!(
+                    "worker {worker} of model {} has been in one call of predict for more than {seconds} s",
+                    self.model
+                );
+                log.warning("predict", Said::from(text).model(&self.model));
             }
             if let Some(timeout) = self.timeout.filter(|timeout| call.began.elapsed() > *timeout) {
                 self.over(call, timeout, control);

@@ -279,6 +279,15 @@ impl WindowBatch {
         format!("<WindowBatch of {} windows, {events} events, fields {names:?}>", self.windows)
     }
 
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("millstream._html")?.call_method1("of_batch", (slf,))
+    }
+
+    #[pyo3(signature = (*, windows=6))]
+    fn plot<'py>(slf: &Bound<'py, Self>, windows: usize) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("millstream._plot")?.call_method1("of_batch", (slf, windows))
+    }
+
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
         let windows = (0..slf.get().windows).map(|index| Bound::new(slf.py(), Window::new(slf, index)));
         PyList::new(slf.py(), windows.collect::<PyResult<Vec<_>>>()?)?.try_iter()

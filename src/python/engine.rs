@@ -13,8 +13,9 @@ use super::wait::{STEP, beside};
 use super::{log, metrics};
 use crate::config::Plan;
 use crate::control::Control;
+use crate::error::Error;
 use crate::kafka::{self, Topics};
-use crate::log::LogReader;
+use crate::log::{LogReader, Scrub};
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Running};
 use crate::predict::Model;
@@ -79,6 +80,11 @@ impl Engine {
         Ok(server)
     }
 
+    /// The exception for an error of a run, without secrets.
+    fn to_py(&self, py: Python<'_>, error: Error) -> PyErr {
+        to_py(py, Scrub::of(&self.plan).error(error))
+    }
+
     /// Loads the models.
     fn open(&self, py: Python<'_>) -> PyResult<Vec<Arc<dyn Model>>> {
         let models = self.hooks.iter().zip(&self.plan.models).map(|(hooks, config)| {
@@ -97,6 +103,14 @@ impl Engine {
             }
         }
         outcome
+    }
+
+    /// Gives up the calls that can be given up.
+    fn cancel(&self, py: Python<'_>) {
+        for hooks in &self.hooks {
+            // What a call cannot be told, it is not waited for either.
+            let _ = hooks.call_method0(py, "cancel");
+        }
     }
 
     /// Runs `body` with the models loaded.
@@ -124,7 +138,8 @@ impl Engine {
         self.with_models(py, |models| {
             let (of_lanes, all) = (shared.clone(), topics.clone());
             let connect = move |lane| kafka::connect(&of_lanes, &all, lane);
-            let running = pipeline::start(&shared, &models, connect).map_err(|error| to_py(py, error))?;
+            let running =
+                pipeline::start(&shared, &models, connect).map_err(|error| self.to_py(py, error))?;
             self.wait(py, &shared, running, housekeeping)
         })
     }
@@ -146,7 +161,7 @@ impl Engine {
                 Ok(!control.stopping())
             },
         )?;
-        prepared.transpose().map_err(|error| to_py(py, error))
+        prepared.transpose().map_err(|error| self.to_py(py, error))
     }
 
     /// Waits for the lanes, detached; a stop is given `drain_timeout`, then the run is aborted.
@@ -178,10 +193,12 @@ impl Engine {
                 break;
             }
         }
+        if control.aborting() {
+            self.cancel(py);
+        }
         let ended = py.detach(|| running.join());
-        let said = log::hand_over(py, housekeeping.log);
         interrupted?;
-        ended.map_err(|error| to_py(py, error)).and(said)
+        ended.map_err(|error| self.to_py(py, error))
     }
 }
 
@@ -219,8 +236,9 @@ impl Engine {
             current.0.clone()
         };
         let (says, reader) = crate::log::channel();
+        says.belongs_to(&self.plan);
         let housekeeping = Housekeeping { log: &reader, tick };
-        let server = self.start_server(&metrics, &control, &says).map_err(|error| to_py(py, error))?;
+        let server = self.start_server(&metrics, &control, &says).map_err(|error| self.to_py(py, error))?;
         let shared = |topics: &Topics| Shared {
             plan: self.plan.clone(),
             metrics,
@@ -234,7 +252,8 @@ impl Engine {
         self.web().url = None;
         py.detach(|| drop(server));
         self.current().0 = Control::default();
-        outcome
+        let said = log::hand_over(py, &reader);
+        outcome.and(said)
     }
 
     fn stop(&self) {
@@ -265,6 +284,7 @@ impl Engine {
         let metrics = Arc::new(Metrics::new(&self.plan));
         self.current().1 = metrics.clone();
         let (says, reader) = crate::log::channel();
+        says.belongs_to(&self.plan);
         let outcome = self.with_models(py, |models| {
             run_test(&self.plan, &models, &metrics, &says, topics, drain).map_err(|error| to_py(py, error))
         });

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use super::batch::{Declared, WindowBatch};
 use super::error::raised;
 use super::outputs;
 use crate::batch::{Batch, Lent};
 use crate::config::ModelConfig;
+use crate::encode::describe;
 use crate::error::{Error, Result};
 use crate::predict::{Model, Outputs};
 
@@ -18,12 +20,20 @@ pub(super) struct PyModel {
     declared: Arc<Declared>,
     outputs: Option<Vec<String>>,
     calls: Vec<Py<PyAny>>,
+    /// The process that runs the engine.
+    process: u32,
 }
 
 impl PyModel {
     pub(super) fn new(config: &ModelConfig, calls: Vec<Py<PyAny>>) -> Self {
         let declared = Arc::new(Declared::of(config));
-        Self { name: config.name.clone(), declared, outputs: config.outputs.clone(), calls }
+        Self {
+            name: config.name.clone(),
+            declared,
+            outputs: config.outputs.clone(),
+            calls,
+            process: std::process::id(),
+        }
     }
 
     fn call(&self, py: Python<'_>, worker: usize, batch: &mut Batch) -> Result<Outputs> {
@@ -33,12 +43,43 @@ impl PyModel {
         let given = given.map_err(python)?;
         batch.lend(Box::new(Arrays(given.clone_ref(py))));
         let call = self.calls[worker % self.calls.len()].bind(py);
-        let result = call.call1((given,)).map_err(python)?;
-        let mut outputs = outputs::convert(&self.name, self.outputs.as_deref(), &result)?;
+        let result = call.call1((given,));
+        if std::process::id() != self.process {
+            self.end_child(py, &result);
+        }
+        let result = result.map_err(python)?;
+        let outputs = outputs::convert(&self.name, self.outputs.as_deref(), &result);
+        let mut outputs = outputs.map_err(|error| self.with_window(error, &result, batch))?;
         if let Some(padded) = self.declared.pad_to {
             outputs.cut_padding(windows, padded);
         }
         Ok(outputs)
+    }
+
+    /// Ends a process that the model has forked: it has none of the other threads, and must not go on as the engine.
+    fn end_child(&self, py: Python<'_>, result: &PyResult<Bound<'_, PyAny>>) -> ! {
+        let raised = result.as_ref().err().map(|error| error.value(py));
+        let _ = py
+            .import("millstream._contain")
+            .and_then(|contain| contain.call_method1("end_child", (&self.name, raised)));
+        std::process::abort()
+    }
+
+    /// Says which window it was whose row in a list cannot be used.
+    fn with_window(&self, error: Error, result: &Bound<'_, PyAny>, batch: &Batch) -> Error {
+        let (Error::Model(text), Ok(rows)) = (&error, result.cast::<PyList>()) else { return error };
+        if rows.len() != batch.len() {
+            return error;
+        }
+        let usable = |row: Bound<'_, PyAny>| {
+            PyList::new(row.py(), [row]).map_or(true, |alone| {
+                outputs::convert(&self.name, self.outputs.as_deref(), alone.as_any()).is_ok()
+            })
+        };
+        match rows.iter().position(|row| !usable(row)) {
+            Some(at) => Error::model(format!("{text} (for the window {})", describe(&batch.windows[at]))),
+            None => error,
+        }
     }
 }
 

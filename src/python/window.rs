@@ -75,4 +75,13 @@ impl Window {
         let (start, end, _) = self.batch.get().start_end_partition(py, self.index);
         Ok(format!("<Window {} [{start}, {end}) of {} events>", self.key(py)?.repr()?, self.__len__(py)))
     }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("millstream._html")?.call_method1("of_window", (slf,))
+    }
+
+    #[pyo3(signature = (*, ax=None))]
+    fn plot<'py>(slf: &Bound<'py, Self>, ax: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("millstream._plot")?.call_method1("of_window", (slf, ax))
+    }
 }

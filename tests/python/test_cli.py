@@ -44,6 +44,7 @@ METRICS: dict[str, Any] = {
             "dead_letters": {},
             "batches": 48,
             "predict_seconds": 3.21,
+            "predict_seconds_p99": 0.25,
             "late_pairs": 7,
         }
     },
@@ -127,7 +128,7 @@ def test_the_banner_says_what_runs_and_no_secret() -> None:
 def test_the_summary_says_what_came_of_it() -> None:
     output = millstream("run", "pipeline:app").stderr
     assert "120,000 events, 12,000 windows, 7 late, 3 dead letters (bad_type 1, not_json 2), lag 5" in output
-    assert "activity: 12,000 windows in 48 calls of 3.2 s in all, 7 late, 0 skipped" in output
+    assert "activity: 12,000 windows in 48 calls of 3.2 s in all (p99 250.0 ms), 7 late, 0 skipped" in output
 
 
 @pytest.mark.usefixtures("engine")

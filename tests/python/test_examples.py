@@ -1,5 +1,6 @@
 """The examples run as their README says, and their results are right."""
 
+import ast
 import importlib.util
 import json
 import math
@@ -93,6 +94,56 @@ def test_cadence_finds_the_rhythm_and_sums_it_up() -> None:
     check_effort(effort)
 
     assert out["cadence.dead-letter"] == []
+
+
+def run_example(name: str, cwd: Path) -> list[str]:
+    """Run an example as a person would, any warning an error; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / f"{name}.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["activity", "activity_lightgbm"])
+def test_a_classifier_knows_most_of_the_activities(name: str, tmp_path: Path) -> None:
+    right, _, total = run_example(name, tmp_path)[0].split()[:3]
+    assert int(total) == 120
+    assert int(right) >= 108
+
+
+def test_an_exported_classifier_says_what_the_classifier_says(tmp_path: Path) -> None:
+    score, *exported = run_example("activity_onnx", tmp_path)
+    same, *fitted = run_example("activity", tmp_path)
+    assert score == same
+    for text, other in zip(exported, fitted, strict=True):
+        result, of_forest = ast.literal_eval(text), ast.literal_eval(other)
+        assert result["label"] == of_forest["label"]
+        assert max(result["probabilities"]) == pytest.approx(of_forest["score"], abs=1e-5)
+
+
+def test_the_detector_finds_the_blow_and_nothing_else(tmp_path: Path) -> None:
+    (alarm,) = map(ast.literal_eval, run_example("anomaly", tmp_path))
+    assert (alarm["key"], alarm["window"]["start"]) == ("saw", 31_000)
+    assert alarm["z"] > 6
+
+
+def test_a_long_frame_sums_up_what_was_sold(tmp_path: Path) -> None:
+    example = load_example("long_frame")
+    results = [record.value for record in example.app.test({"shop.sales": example.stream()})["shop.hours"]]
+    assert [ast.literal_eval(line) for line in run_example("long_frame", tmp_path)] == results
+    sold: dict[tuple[str, int], list[float]] = {}
+    for record in example.stream():
+        sale = record.value
+        sold.setdefault((sale["shop"], sale["ts"] // 3_600_000), []).append(sale["price"] * sale["pieces"])
+    assert {(hour["key"], hour["window"]["start"] // 3_600_000): hour["revenue"] for hour in results} == {
+        key: pytest.approx(sum(revenue)) for key, revenue in sold.items()
+    }
+    assert all(hour["sales"] == hour["n_events"] for hour in results)
 
 
 EMBEDDED = """

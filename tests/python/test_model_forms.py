@@ -1,5 +1,6 @@
 """Models: every form that is accepted runs, and every other one is refused where it is written."""
 
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -180,7 +181,8 @@ class _PredictIsNoMethod:
     predict = 3
 
 
-async def _later(batch: WindowBatch) -> None: ...
+async def _piecemeal(batch: WindowBatch) -> AsyncIterator[int]:
+    yield 1
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ async def _later(batch: WindowBatch) -> None: ...
         (_LoadWithArgument, r"cannot be called as load\(self\)"),
         (lambda: None, r"cannot be called as predict\(batch\)"),
         (lambda batch, model: None, r"cannot be called as predict\(batch\)"),
-        (_later, r"is async; write it as def predict\(batch\)"),
+        (_piecemeal, r"is an async generator; write it as async def predict\(batch\) that returns"),
         (3, r"3: is neither a function nor a class"),
         (_NoPredict(), r"is neither a function nor a class"),
     ],
@@ -226,6 +228,7 @@ def test_what_is_no_model_is_refused_where_it_is_declared(target: Any, message: 
         ({"outputs": []}, r"outputs=\[\]: names no field"),
         ({"outputs": ["a", "a"]}, r"outputs=.*names 'a' twice"),
         ({"outputs": ["window"]}, r"outputs=.*names 'window', which each result record already has"),
+        ({"load_timeout": 5}, r"load_timeout=5: is a bare number"),
         ({"pad_batch_to": 0}, r"pad_batch_to=0: is out of range"),
         ({"timestamps": None}, r"timestamps=None: is None, not a bool"),
         ({"version": 3}, r"version=3: is an int, not a string; write \"3\""),

@@ -1,5 +1,6 @@
 """What `millstream run` prints: a banner, a line of progress every 10 s, a summary."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,6 +39,12 @@ class Screen:
         self._events = 0
         self._windows = 0
 
+    def log_handler(self) -> logging.Handler:
+        """Return what shows log lines."""
+        handler = logging.StreamHandler(self._console.file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        return handler
+
     def banner(self, plan: Mapping[str, Any]) -> None:
         """Print what is about to run; no librdkafka setting among it."""
         self._print(f"millstream {__version__}")
@@ -69,6 +76,9 @@ class Screen:
         )
         self._printed, self._events, self._windows = now, events, windows
 
+    def close(self) -> None:
+        """Has nothing to give back."""
+
     def summary(self) -> None:
         """Print the totals, and one line per model."""
         metrics = self._metrics()
@@ -78,9 +88,11 @@ class Screen:
             f"{metrics['dead_letters']:,} dead letters{_reasons(metrics)}, lag {_lag(metrics)}"
         )
         for name, model in metrics["models"].items():
+            p99 = model["predict_seconds_p99"]
             self._print(
                 f"  {name}: {model['windows_produced']:,} windows in {model['batches']:,} calls of "
-                f"{model['predict_seconds']:.1f} s in all, {model['late_pairs']:,} late, "
+                f"{model['predict_seconds']:.1f} s in all"
+                f"{'' if p99 is None else f' (p99 {p99 * 1_000:,.1f} ms)'}, {model['late_pairs']:,} late, "
                 f"{model['windows_skipped']:,} skipped"
             )
 

@@ -206,6 +206,7 @@ impl<K: Sink> SinkStage<K> {
             }
         }
         self.metrics.transactions.add(1);
+        self.metrics.observer.committed(transaction);
     }
 
     /// The run is to end by a call that did not return: what is committed is committed once more, with the windows of

@@ -27,6 +27,7 @@ pub mod limits;
 pub mod log;
 pub mod metadata;
 pub mod metrics;
+pub mod observe;
 pub mod offline;
 pub mod pipeline;
 pub mod predict;
@@ -37,6 +38,8 @@ pub mod record;
 pub mod shared;
 pub mod sink;
 pub mod source;
+#[cfg(feature = "status")]
+pub mod status;
 pub mod strikes;
 pub mod time;
 pub mod window;

@@ -2,7 +2,7 @@
 
 mod histogram;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +12,8 @@ use crate::config::{Plan, Unit};
 use crate::decode::Reason;
 use crate::encode::Fate;
 use crate::limits::StateTotals;
+use crate::observe::Observer;
+use crate::record::TopicPartition;
 use crate::time::{BEFORE_ALL, Millis};
 use crate::window::Counts;
 
@@ -90,6 +92,8 @@ pub struct SourceMetrics {
     /// Dead letters, in the order of `Reason::ALL`.
     pub dead_letters: [Counter; Reason::ALL.len()],
     partitions: Mutex<BTreeMap<i32, PartitionGauges>>,
+    /// Partitions whose state is being read back.
+    restoring: Mutex<BTreeSet<i32>>,
 }
 
 /// Counters of a model.
@@ -135,6 +139,10 @@ pub struct ModelMetrics {
     pub windows_open: AtomicUsize,
     /// Workers that are in predict now.
     pub pool_busy: AtomicUsize,
+    /// Closed windows that wait for a batch.
+    pub windows_waiting: AtomicUsize,
+    /// Windows in batches that wait for a worker.
+    pub windows_queued: AtomicUsize,
 }
 
 impl ModelMetrics {
@@ -193,6 +201,12 @@ pub struct Metrics {
     pub limit_warnings: Counter,
     /// Whether consumption is paused by the in-flight limit.
     pub paused: AtomicBool,
+    /// Partitions whose state was read back.
+    pub restores: Counter,
+    /// Lanes that have been assigned their partitions and have caught up once.
+    pub lanes_ready: Counter,
+    /// What is shown to those who look.
+    pub observer: Observer,
 }
 
 impl Metrics {
@@ -204,6 +218,7 @@ impl Metrics {
             below_expected: Counter::default(),
             dead_letters: Default::default(),
             partitions: Mutex::default(),
+            restoring: Mutex::default(),
         };
         Self {
             sources: plan.sources.iter().map(|config| source(&config.topic)).collect(),
@@ -221,7 +236,25 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// Says whether the state of a partition is being read back.
+    pub fn set_restoring(&self, id: &TopicPartition, restoring: bool) {
+        let Some(source) = self.sources.iter().find(|source| *source.topic == *id.topic) else { return };
+        let mut partitions = source.restoring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if restoring {
+            partitions.insert(id.partition);
+        } else {
+            partitions.remove(&id.partition);
+        }
+    }
+}
+
 impl SourceMetrics {
+    /// Partitions whose state is being read back.
+    pub fn restoring(&self) -> BTreeSet<i32> {
+        self.restoring.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
     /// A record was dead-lettered.
     pub fn dead_letter(&self, reason: Reason) {
         self.dead_letters[reason as usize].add(1);

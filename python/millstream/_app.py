@@ -22,6 +22,7 @@ from millstream import (
     _registry,
     _settings,
     _testing,
+    _web,
 )
 from millstream._adapted import Features, Method, adapt
 from millstream._background import Background
@@ -68,6 +69,10 @@ class App:
         max_keys: Keys with an event in an open window in this process; one in two partitions counts twice.
             None is no limit.
         max_events_per_key: Events of one key in one partition that open windows need. None is no limit.
+        web: Where a run serves its status page and metrics, such as `"127.0.0.1:6066"`; `MILLSTREAM_WEB` goes
+            before it, and `"off"` there is none. None is none; `millstream run` serves one in any case. Where
+            the port is taken, one of the next nine. An address that other machines can reach needs
+            `MILLSTREAM_WEB_TOKEN`.
 
     Raises:
         ConfigError: An argument is of a wrong type or value.
@@ -92,6 +97,7 @@ class App:
         max_state_bytes: str | int | None = None,
         max_keys: int | None = None,
         max_events_per_key: int | None = None,
+        web: str | None = None,
     ) -> None:
         self._settings = _settings.resolve(
             name,
@@ -112,6 +118,7 @@ class App:
             max_events_per_key=max_events_per_key,
             environment=os.environ,
         )
+        self._web = _web.resolve(f"App({name!r}) web", web, os.environ)
         self._models: list[_model.ModelSpec] = []
         self._engine: Engine | None = None
         self._busy = threading.Lock()
@@ -538,6 +545,12 @@ class App:
         results, dropped = _backtest.same_kind(tables, fed)
         return (results, dropped) if with_dropped else results
 
+    @property
+    def web_url(self) -> str | None:
+        """Where the status page of the present run is; None where there is no run, or no page."""
+        engine = self._engine
+        return None if engine is None else engine.web_url()
+
     def metrics(self) -> dict[str, Any]:
         """Return the counters of the present or latest run or test; from any thread, at any time.
 
@@ -613,6 +626,8 @@ class App:
         try:
             inside.refuse()
             self._engine = self._new_engine(params, models)
+            if self._web is not None:
+                self._engine.serve(self._web.to_json(self._settings))
             yield self._engine
         finally:
             self._busy.release()

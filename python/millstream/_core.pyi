@@ -100,6 +100,19 @@ class Engine:
     def abort(self) -> None:
         """Give up at once: nothing more is committed, and `run()` returns. From any thread."""
 
+    def serve(self, web: str) -> None:
+        """Serve a status page during runs that begin from now on.
+
+        Args:
+            web: As JSON: `address`, `token` or null, `hosts`, and the `settings` to be shown.
+
+        Raises:
+            ConfigError: It is malformed. What is wrong with the address is told by `run()`.
+        """
+
+    def web_url(self) -> str | None:
+        """Return where the status page of the present run is; None where there is none."""
+
     def metrics(self) -> dict[str, Any]:
         """Return the counters since the run or test began; from any thread, at any time."""
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, bounded};
 
-use super::{Ingest, Restored, Stages};
+use super::{Ingest, Joined, Restored, Stages};
 use crate::commit::ToSink;
 use crate::config::Plan;
 use crate::epoch::Cut;
@@ -51,7 +51,9 @@ impl<S: Source> Ingest<S> {
             self.metrics.rebalances.add(1);
             match change {
                 Change::Assigned(partitions) => {
-                    self.assigned_once = true;
+                    if self.joined == Joined::No {
+                        self.joined = Joined::Assigned;
+                    }
                     let starts = self.occupy(&partitions, now)?;
                     self.source.assign(&starts)?;
                     self.restore_occupied(&starts)?;
@@ -93,6 +95,8 @@ impl<S: Source> Ingest<S> {
             // Waits where the queue is full, until the commit under way has ended.
             let _ = self.links.sink.send(ToSink::Assigned(assignment, start.committed()));
             starts.push((assigned.partition.clone(), start.next));
+            self.metrics.set_restoring(&assigned.partition, true);
+            self.metrics.restores.add(u64::from(replay.is_some()));
             let slot =
                 Slot { id: assigned.partition.clone(), assignment, start, state: SlotState::Restoring };
             match self.slots.iter_mut().find(|slot| slot.is_none()) {
@@ -133,6 +137,7 @@ impl<S: Source> Ingest<S> {
         for id in partitions {
             let Some(index) = self.index_of(id) else { continue };
             self.lane.end(index);
+            self.metrics.set_restoring(id, false);
             assignments.extend(self.slots[index].take().map(|slot| slot.assignment));
         }
         let stays = |cut: &Cut| !assignments.contains(&cut.assignment);
@@ -216,6 +221,7 @@ impl<S: Source> Ingest<S> {
             let committed = !slot.start.commit_first || self.links.board.get(slot.assignment).is_some();
             if slot.state == SlotState::Committing && committed {
                 slot.state = SlotState::Live;
+                self.metrics.set_restoring(&slot.id, false);
                 self.source.begin(&slot.id, index)?;
                 self.lane.started(index, now);
             }

@@ -22,6 +22,7 @@ use crate::fault::{self, Point};
 use crate::lane::{Lane, Restoring, Standing};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::observe::Question;
 use crate::predict::{Job, Jobs};
 use crate::record::TopicPartition;
 use crate::shared::Shared;
@@ -47,6 +48,16 @@ pub enum Stages {
     Threads,
     /// All on one thread, in turn: none of them may wait for another.
     Inline,
+}
+
+/// How far a lane has come with its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joined {
+    No,
+    /// It has been given an assignment.
+    Assigned,
+    /// It has once been caught up with all of it.
+    CaughtUp,
 }
 
 /// The parts of a lane that the ingest stage speaks to.
@@ -78,7 +89,8 @@ pub struct Ingest<S: Source> {
     assignments: u64,
     /// How often it has begun again.
     resets: u64,
-    assigned_once: bool,
+    joined: Joined,
+    questions: Receiver<Question>,
     stages: Stages,
     /// Whether a changed app is taken on where the group stands.
     adopt: bool,
@@ -102,6 +114,7 @@ impl<S: Source> Ingest<S> {
     pub fn new(shared: &Shared, source: S, lane: Lane, links: Links, stages: Stages) -> Self {
         let Shared { plan, metrics, control, adopt, .. } = shared.clone();
         let log = lane.log().clone();
+        let questions = metrics.observer.lane();
         let held = links.jobs.iter().map(|_| None).collect();
         Self {
             pace: Pace::new(&plan),
@@ -117,7 +130,8 @@ impl<S: Source> Ingest<S> {
             slots: Vec::new(),
             assignments: 0,
             resets: 0,
-            assigned_once: false,
+            joined: Joined::No,
+            questions,
             stages,
             adopt,
             restorers: Vec::new(),
@@ -138,7 +152,7 @@ impl<S: Source> Ingest<S> {
 
     /// Whether every assigned partition has been read to its end, and nothing waits to be handed on.
     pub fn caught_up(&mut self) -> Result<bool> {
-        let mut all = self.assigned_once && self.cuts.is_empty();
+        let mut all = self.joined != Joined::No && self.cuts.is_empty();
         for index in 0..self.slots.len() {
             let standing = self.standing(index)?;
             all &= self.slots[index].is_none() || standing.is_some_and(|standing| standing.caught_up);
@@ -159,6 +173,10 @@ impl<S: Source> Ingest<S> {
         let lane = &mut self.lane;
         self.source.poll(wait, &mut |index, record| lane.ingest(index, &record, now))?;
         fault::at(Point::AfterPoll);
+        if let Ok(question) = self.questions.try_recv() {
+            // Who asked may have given up.
+            let _ = question.reply.try_send(self.lane.look(&question.key));
+        }
         #[cfg(feature = "fault")]
         self.lane.expose();
         if self.links.board.resets() != self.resets {
@@ -176,6 +194,10 @@ impl<S: Source> Ingest<S> {
         self.end_epoch(now)?;
         self.lane.publish();
         self.lane.count_open(now);
+        if self.joined == Joined::Assigned && self.caught_up()? {
+            self.joined = Joined::CaughtUp;
+            self.metrics.lanes_ready.add(1);
+        }
         if self.warned_at.is_none_or(|at| now.mono - at >= WARN_MS) {
             self.warned_at = Some(now.mono);
             self.lane.warn_of_lateness();
@@ -230,7 +252,11 @@ impl<S: Source> Ingest<S> {
                     let Some(batch) = size.and_then(|size| self.lane.batch(model, size)) else { break };
                     Job { batch, reply: self.links.sink.clone() }
                 };
+                let queued = &self.metrics.models[model].windows_queued;
+                let windows = job.batch.len();
+                queued.fetch_add(windows, Ordering::Relaxed);
                 if let Err(unsent) = jobs.send(job) {
+                    queued.fetch_sub(windows, Ordering::Relaxed);
                     // Workers that have ended have said why.
                     if let TrySendError::Full(job) = *unsent {
                         self.held[model] = Some(job);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Ingest, Slot, SlotState};
+use super::{Ingest, Joined, Slot, SlotState};
 use crate::error::Result;
 use crate::log::Said;
 use crate::metadata::Metadata;
@@ -65,7 +65,7 @@ impl<S: Source> Ingest<S> {
             return Ok(false);
         }
         // A partition that is on its way to another member, or to us, is nobody's: the group has the last word.
-        if !self.assigned_once && now.mono - since < UNASSIGNED_MS {
+        if self.joined == Joined::No && now.mono - since < UNASSIGNED_MS {
             return Ok(false);
         }
         for source in 0..self.plan.sources.len() {

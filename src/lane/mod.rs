@@ -4,6 +4,7 @@
 mod cut;
 pub(crate) mod guard;
 mod lateness;
+mod look;
 mod open;
 mod partition;
 pub(crate) mod retention;
@@ -13,6 +14,7 @@ mod start;
 mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub use cut::Standing;
 pub use start::{Restoring, StartPoint};
@@ -89,6 +91,8 @@ pub struct Lane {
     missed: Vec<Missed>,
     /// Where the next batch of each model begins to look.
     turn: Vec<usize>,
+    /// Per model: the closed windows that wait for a batch, as published last.
+    waiting: Vec<usize>,
     /// Per model: which fields of the row it reads; none is all of them.
     picks: Vec<Option<Vec<usize>>>,
     /// Per model: the same of the context.
@@ -115,6 +119,7 @@ impl Lane {
             partitions: Vec::new(),
             missed: Vec::new(),
             turn: vec![0; plan.models.len()],
+            waiting: vec![0; plan.models.len()],
             picks: picks.collect(),
             context_picks: context_picks.collect(),
             now: BEFORE_ALL,
@@ -136,7 +141,7 @@ impl Lane {
         partition.next = record.offset + 1;
         partition.last_record = now.mono;
         partition.consumed += 1;
-        let SourceState { decoder, probe, keys, .. } = &mut self.sources[partition.source];
+        let SourceState { decoder, probe, keys, models } = &mut self.sources[partition.source];
         match decoder.decode(record) {
             #[cfg(feature = "fault")]
             Ok(_) if fault::is(Mutant::DropEvent) && fault::memory::one_in(10_000) => {}
@@ -155,6 +160,7 @@ impl Lane {
                     partition.score(&event, record.offset, now.mono, &self.metrics);
                 }
                 if !self.missed.is_empty() {
+                    self.metrics.observer.late(event.key, event.time, &self.missed, |place| models[place]);
                     self.late(index, record, now);
                 }
             }
@@ -321,6 +327,13 @@ impl Lane {
         for partition in self.partitions.iter_mut().flatten() {
             let SourceState { models, scorers, .. } = &self.sources[partition.source];
             partition.publish(models, scorers, &self.metrics);
+        }
+        for model in 0..self.waiting.len() {
+            let now = self.ready(model);
+            let before = std::mem::replace(&mut self.waiting[model], now);
+            // It wraps: fewer than before add the complement.
+            let more = now.wrapping_sub(before);
+            self.metrics.models[model].windows_waiting.fetch_add(more, Ordering::Relaxed);
         }
     }
 

@@ -116,6 +116,7 @@ impl Predictor {
     pub fn answer(&self, worker: usize, job: Job, pace: &dyn Pace) -> Result<()> {
         let Job { batch, reply } = job;
         let windows = batch.len();
+        self.metrics().windows_queued.fetch_sub(windows, Ordering::Relaxed);
         self.failures().breaker.began();
         let mut calls = Calls {
             predictor: self,

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{self, Running};
 use crate::predict::Model;
 use crate::shared::Shared;
+use crate::status::{StatusServer, Web};
 
 /// One app made ready to run: a checked plan and the hooks of its models.
 #[pyclass(frozen, module = "millstream._core")]
@@ -30,6 +31,15 @@ pub(super) struct Engine {
     hooks: Vec<Py<PyAny>>,
     /// Of the run that is under way, or of the next one: a stop may come before it.
     current: Mutex<(Control, Arc<Metrics>)>,
+    web: Mutex<StatusPage>,
+}
+
+/// The status page of the runs of an engine.
+#[derive(Debug, Default)]
+struct StatusPage {
+    wanted: Option<Web>,
+    /// Where that of the run under way is.
+    url: Option<String>,
 }
 
 /// What the main thread does between its waits.
@@ -52,6 +62,24 @@ impl Housekeeping<'_> {
 impl Engine {
     fn current(&self) -> MutexGuard<'_, (Control, Arc<Metrics>)> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn web(&self) -> MutexGuard<'_, StatusPage> {
+        self.web.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the status server where one is wanted.
+    fn start_server(
+        &self,
+        metrics: &Arc<Metrics>,
+        control: &Control,
+        says: &crate::log::Log,
+    ) -> crate::error::Result<Option<StatusServer>> {
+        let mut web = self.web();
+        let Some(wanted) = web.wanted.clone() else { return Ok(None) };
+        let server = StatusServer::start(wanted, &self.plan, metrics, control, says)?;
+        web.url = server.as_ref().map(|server| server.url().to_owned());
+        Ok(server)
     }
 
     /// The exception for an error of a run, without secrets.
@@ -192,7 +220,12 @@ impl Engine {
         });
         let plan = Arc::new(checked.map_err(|error| to_py(py, error))?);
         let metrics = Arc::new(Metrics::new(&plan));
-        Ok(Self { plan, hooks: models, current: Mutex::new((Control::default(), metrics)) })
+        Ok(Self {
+            plan,
+            hooks: models,
+            current: Mutex::new((Control::default(), metrics)),
+            web: Mutex::default(),
+        })
     }
 
     #[pyo3(signature = (*, until_end, drain, adopt, tick))]
@@ -213,6 +246,7 @@ impl Engine {
         let (says, reader) = crate::log::channel();
         says.belongs_to(&self.plan);
         let housekeeping = Housekeeping { log: &reader, tick };
+        let server = self.start_server(&metrics, &control, &says).map_err(|error| self.to_py(py, error))?;
         let shared = |topics: &Topics| Shared {
             plan: self.plan.clone(),
             metrics,
@@ -223,6 +257,8 @@ impl Engine {
             adopt,
         };
         let outcome = self.run_on_kafka(py, shared, &housekeeping, &says);
+        self.web().url = None;
+        py.detach(|| drop(server));
         self.current().0 = Control::default();
         let said = log::hand_over(py, &reader);
         outcome.and(said)
@@ -234,6 +270,17 @@ impl Engine {
 
     fn abort(&self) {
         self.current().0.abort();
+    }
+
+    fn web_url(&self) -> Option<String> {
+        self.web().url.clone()
+    }
+
+    fn serve(&self, py: Python<'_>, web: &str) -> PyResult<()> {
+        let wanted = serde_json::from_str(web)
+            .map_err(|error| to_py(py, crate::error::Error::config(format!("web is malformed: {error}"))))?;
+        self.web().wanted = Some(wanted);
+        Ok(())
     }
 
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -49,6 +49,21 @@ impl Buffer {
         id
     }
 
+    /// The id of a key that has one.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<KeyId> {
+        self.keys.find(key)
+    }
+
+    /// How many events of a key are held, and times and rows of up to `most` of those that are behind in store.
+    pub(crate) fn newest(&self, key: KeyId, most: usize) -> (usize, Vec<(Millis, &[f64])>) {
+        let series = &self.series[key as usize];
+        let held = series.times.len() - series.head;
+        let width = self.width;
+        let places = series.times.len() - held.min(most)..series.times.len();
+        let row = |i: usize| (series.times[i], &series.rows[i * width..(i + 1) * width]);
+        (held, places.map(row).collect())
+    }
+
     /// Whether the key asked for last had no id before.
     pub(crate) fn new_key(&self) -> bool {
         self.new_key

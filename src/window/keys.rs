@@ -46,6 +46,12 @@ impl Keys {
         (id, true)
     }
 
+    /// The id of `key`, where it has one.
+    pub(super) fn find(&self, key: &[u8]) -> Option<KeyId> {
+        let same = |id: &KeyId| self.names[*id as usize].as_deref() == Some(key);
+        self.table.find(self.seed.hash_one(key), same).copied()
+    }
+
     /// The bytes of all keys known.
     pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.names.iter().filter_map(|name| name.as_deref())

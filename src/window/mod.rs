@@ -7,6 +7,7 @@ mod contexts;
 mod held;
 mod history;
 mod keys;
+mod look;
 mod model;
 mod ring;
 mod series;
@@ -18,6 +19,7 @@ pub use assigner::Aligned;
 pub use model::{Counts, Floor};
 
 pub(crate) use buffer::{Buffer, Columns, KeyId};
+pub(crate) use look::FIELDS;
 pub(crate) use model::Closed;
 pub(crate) use single::{Single, Singles};
 

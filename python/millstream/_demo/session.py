@@ -10,6 +10,7 @@ from millstream._demo.model import Activity
 from millstream._demo.replay import SPEED, STRAGGLER_STEPS, Replay, Watches
 from millstream._demo.score import Score
 from millstream._demo.screen import Progress, Screen
+from millstream._web import Web
 
 READINGS = "watch.readings"
 PREDICTIONS = "watch.activity"
@@ -32,7 +33,7 @@ def make_app() -> App:
 class Session:
     """Runs the app on the main thread, while the replay sends from its own and `tick` feeds the screen."""
 
-    def __init__(self, screen: Screen, *, seconds: float, watches: int) -> None:
+    def __init__(self, screen: Screen, *, seconds: float, watches: int, web: Web | None = None) -> None:
         broker = _core.EmbeddedBroker.get()
         for topic in (READINGS, PREDICTIONS):
             broker.create_topic(topic, PARTITIONS)
@@ -40,6 +41,7 @@ class Session:
         begin_ms = int(time.time() - seconds * SPEED) * 1000
         wearers = Watches(data.load("test"), watches, begin_ms)
         self._app = make_app()
+        self._app._web = web
         self._screen = screen
         self._score = Score(wearers)
         self._replay = Replay(wearers, brokers=broker.brokers, topic=READINGS, seconds=seconds)

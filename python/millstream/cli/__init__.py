@@ -4,7 +4,10 @@ from importlib import import_module
 
 import click
 
-_COMMANDS = {name: f"millstream.cli.{name}" for name in ("backtest", "check", "demo", "reset", "run")}
+_COMMANDS = {
+    name: f"millstream.cli.{name}"
+    for name in ("backtest", "check", "dashboards", "demo", "inspect", "reset", "run")
+}
 
 
 class _LazyGroup(click.Group):

@@ -9,6 +9,7 @@ from rich.console import Console
 from millstream._demo.replay import GARBLED_EVERY, SPEED, STRAGGLER_EVERY
 from millstream._demo.screen import LiveScreen, PlainScreen
 from millstream._demo.session import Session
+from millstream._web import DEFAULT, at
 from millstream.cli._errors import one_line_errors
 
 
@@ -19,17 +20,21 @@ from millstream.cli._errors import one_line_errors
 @click.option(
     "--watches", type=click.IntRange(1, 100), default=20, show_default=True, help="How many there are."
 )
+@click.option("--no-web", is_flag=True, help="Serve no status page.")
 @click.option("--plain", is_flag=True, help="Print lines, as it does where there is no terminal.")
-def demo(seconds: float, watches: int, plain: bool) -> None:
+def demo(seconds: float, watches: int, no_web: bool, plain: bool) -> None:
     """Run a model live on replayed watch recordings: no Kafka, no set-up, ends by itself."""
     if find_spec("sklearn") is None:
         raise click.ClickException("the demo's model needs scikit-learn: pip install 'millstream[demo]'")
     _forget_settings()
     console = Console(highlight=False)
+    web = None if no_web else at("millstream demo web", DEFAULT, {})
     _say(console, _banner(seconds, watches))
+    if web is not None:
+        _say(console, f"  status   http://{web.address} or, if that is taken, a port above it\n")
     with one_line_errors():
         screen = PlainScreen(console) if plain or not console.is_terminal else LiveScreen(console)
-        session = Session(screen, seconds=seconds, watches=watches)
+        session = Session(screen, seconds=seconds, watches=watches, web=web)
         try:
             session.run()
         except KeyboardInterrupt:

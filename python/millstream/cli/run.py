@@ -14,6 +14,7 @@ from millstream.cli._live import LiveScreen
 from millstream.cli._log import LogScreen, errors_as_records
 from millstream.cli._screen import Metrics, Screen
 from millstream.cli._target import load_app
+from millstream.cli._web import serve
 from millstream.errors import ConfigError
 
 _SIGINT_CODE = 130
@@ -23,6 +24,8 @@ _SIGINT_CODE = 130
 @click.argument("target", metavar="MODULE:APP")
 @click.option("--until", type=click.Choice(["end"]), help="Stop at the ends that the sources have now.")
 @click.option("--drain", is_flag=True, help="Also emit the windows still open there; needs --until end.")
+@click.option("--web", metavar="HOST:PORT", help="Where the status page is; 127.0.0.1:6066 if not said.")
+@click.option("--no-web", is_flag=True, help="Serve no status page.")
 @click.option("--adopt", is_flag=True, help="Take a changed app on where its group stands.")
 @click.option(
     "--param",
@@ -36,6 +39,8 @@ def run(
     target: str,
     until: Literal["end"] | None,
     drain: bool,
+    web: str | None,
+    no_web: bool,
     adopt: bool,
     params: tuple[str, ...],
     log_json: bool,
@@ -47,6 +52,7 @@ def run(
     """
     with one_line_errors():
         app = load_app(target)
+        serve(app, web, off=no_web)
         plan = app._plan()
         screen = _screen(plan["name"], app.metrics, log_json=log_json)
         _log_to(screen, force=log_json)

@@ -1,0 +1,136 @@
+"""An app that runs on the embedded broker on a thread of its own, its status page, and a plain client."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from millstream import App, HoppingWindow, Topic, WindowBatch
+from millstream._core import EmbeddedBroker, Producer
+
+TIMEOUT_S = 60.0
+CANARY = "c4nary-of-a-secret"
+SCRIPT = "<script>alert(1)</script>"
+
+
+class Served:
+    """Runs an app called like its topic from `__enter__` to `__exit__`.
+
+    Args:
+        name: Of the app; its source topic is `{name}.readings`, with two partitions.
+        web: Where the page is.
+    """
+
+    def __init__(self, name: str, web: str = "127.0.0.1:0") -> None:
+        self.name = name
+        self.topic = f"{name}.readings"
+        broker = EmbeddedBroker.get()
+        broker.create_topic(self.topic, 2)
+        self._producer = Producer(broker.brokers)
+        self.app = App(name, brokers="embedded", web=web, kafka={"sasl.password": CANARY})
+        readings = Topic(self.topic, timestamp="ts", timestamp_unit="ms", fields=["v"], idle_timeout=None)
+        window = HoppingWindow("10s", hop="5s", grace="2s")
+
+        @self.app.model(source=readings, window=window, sink=f"{name}.results", name="mean")
+        def mean(batch: WindowBatch) -> dict[str, Any]:
+            if "poison" in batch.keys:
+                raise ValueError("no mean of poison")
+            return {"mean": [float(window.values.mean()) for window in batch]}
+
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="app")
+
+    def _run(self) -> None:
+        try:
+            self.app.run()
+        except BaseException as error:
+            self.error = error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.wait(lambda: self.app.web_url is not None)
+        url = self.app.web_url
+        assert url is not None
+        self.url = url
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        engine = self.app._engine
+        assert engine is not None
+        engine.stop()
+        self._thread.join(TIMEOUT_S)
+        self._producer.close()
+        assert not self._thread.is_alive()
+        assert self.error is None
+
+    def send(self, ts: int, v: float = 1.0, *, key: str = "a", partition: int = 0) -> None:
+        """Send a reading."""
+        self.send_raw(json.dumps({"ts": ts, "v": v}).encode(), key=key, partition=partition)
+
+    def send_raw(self, value: bytes, *, key: str = "a", partition: int = 0) -> None:
+        """Send any bytes."""
+        self._producer.send(self.topic, value, key=key.encode(), partition=partition)
+
+    def flush(self) -> None:
+        """Wait until all is sent."""
+        self._producer.flush()
+
+    def wait(self, ready: Callable[[], object]) -> None:
+        """Wait until `ready` returns something that counts as true."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not ready():
+            assert self.error is None, self.error
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.05)
+
+    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body of a GET."""
+        return request(self.url, "GET", path, headers)
+
+    def json(self, path: str) -> Any:
+        """Return what a path says in JSON."""
+        status, _, body = self.get(path)
+        assert status == 200, body
+        return json.loads(body)
+
+    def key(self, key: str) -> Any:
+        """Return what is known of a key."""
+        return self.json(f"/api/keys/{quote(key, safe='')}")
+
+    def metrics(self) -> dict[str, float]:
+        """Return the samples of `/metrics` by name and labels."""
+        status, _, body = self.get("/metrics")
+        assert status == 200
+        lines = (line for line in body.decode().splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def request(url: str, method: str, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers by name in small letters, and body; `_` in a name stands for `-`."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_S)
+    try:
+        connection.request(
+            method, path, headers={name.replace("_", "-"): text for name, text in headers.items()}
+        )
+        response = connection.getresponse()
+        body = response.read()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, body
+    finally:
+        connection.close()
+
+
+def poison(served: Served, begin: int) -> None:
+    """Send events that meet every fate, up to 60 s after `begin`, which is a multiple of 10 s."""
+    for second in range(60):
+        for key in ("a", "b", SCRIPT):
+            served.send(begin + second * 1_000, float(second), key=key)
+    served.send(begin + 1_000, key="a")  # late for all its windows
+    served.send(begin + 51_000, key="a")  # late for one of them
+    served.send_raw(b"garbled", key="a")
+    served.send_raw(b'{"ts": 1}', key="a")
+    served.send(begin + 40_000, key="poison", partition=1)
+    served.send(begin + 60_000, key="b", partition=1)
+    served.flush()

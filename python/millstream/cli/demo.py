@@ -11,8 +11,12 @@ from millstream._demo.screen import LiveScreen, PlainScreen
 from millstream._demo.session import Session
 from millstream.cli._errors import one_line_errors
 
+_EXAMPLE = """\b
+Example:
+  millstream demo --seconds 10"""
 
-@click.command()
+
+@click.command(epilog=_EXAMPLE)
 @click.option(
     "--seconds", type=click.FloatRange(1, 600), default=30, show_default=True, help="How long it runs."
 )

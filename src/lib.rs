@@ -35,6 +35,7 @@ pub mod predict;
 mod python;
 pub mod ragged;
 pub mod record;
+pub mod retry;
 pub mod shared;
 pub mod sink;
 pub mod source;

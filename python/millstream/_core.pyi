@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 __all__ = [
     "ArrowTable",
     "Consumer",
+    "DeadLetterTopic",
     "EmbeddedBroker",
     "Engine",
     "Event",
@@ -24,6 +25,7 @@ __all__ = [
     "__version__",
     "check",
     "features",
+    "lag",
     "reset",
     "reset_moves",
     "unpack_batch",
@@ -42,6 +44,12 @@ _Headers: TypeAlias = list[tuple[str, bytes]]
 _Item: TypeAlias = tuple[str, int, bytes | None, bytes | None, int | None, _Headers] | tuple[str, int]
 # (partition, offset, key, value, timestamp in ms, headers)
 _OutRecord: TypeAlias = tuple[int, int, bytes | None, bytes | None, int, _Headers]
+# (topic, partition or None for what the key decides, key, value, timestamp in ms, headers)
+_Answer: TypeAlias = tuple[str, int | None, bytes | None, bytes | None, int, _Headers]
+# ("result", record, None, None), ("silent", None, None, None) or ("failed", None, error, traceback)
+_RetryOutcome: TypeAlias = tuple[str, _Answer | None, str | None, str | None]
+# (topic, partition, oldest offset, end of the log, committed offset, start of a replay, clock in ms)
+_Lag: TypeAlias = tuple[str, int, int, int, int | None, int | None, int | None]
 # (topic, partition, where the group stands, where it will, oldest offset, end of the log)
 _Move: TypeAlias = tuple[str, int, int | None, int, int, int]
 
@@ -632,6 +640,69 @@ class Consumer:
     def close(self) -> None:
         """Let go of the connection."""
 
+@final
+class DeadLetterTopic:
+    """The dead-letter topic of an app as it was when it was opened, and what is written in answer to it."""
+
+    @staticmethod
+    def open(plan: str, purpose: str | None, write: bool) -> DeadLetterTopic | None:
+        """Open it; None where there is no such topic.
+
+        Args:
+            plan: The plan as JSON text.
+            purpose: Names the position: that of the group `{group}.{purpose}`. None: it is only read.
+            write: Whether there will be answers. Another one that is open for the same purpose is fenced.
+
+        Raises:
+            ConfigError: The app is on the embedded broker, or a setting does not fit the cluster.
+            KafkaError: The cluster cannot be asked, or a right is missing.
+        """
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """The oldest offset of each partition, and the one after the newest."""
+
+    @property
+    def positions(self) -> list[tuple[int, str] | None]:
+        """How far each partition is answered, with the note of it; None: not at all."""
+
+    @property
+    def transactional(self) -> bool:
+        """Whether answers and position are written in one transaction."""
+
+    def begin(self, offsets: list[int]) -> None:
+        """Begin to read, at an offset of each partition."""
+
+    def read(self) -> list[_OutRecord]:
+        """Return the next piece, each partition in order; nothing where all has been read.
+
+        Raises:
+            KafkaError: Reading failed.
+        """
+
+    def write(self, answers: list[_Answer], positions: list[tuple[int, int, str]]) -> None:
+        """Write answers, and for partitions how far that is: offset and note.
+
+        Raises:
+            KafkaError: One was refused; in a transaction none is written then.
+            FencedError: The same has been opened elsewhere.
+        """
+
+    def retry(
+        self, model: int, calls: list[Callable[[WindowBatch], Any]], letters: list[tuple[bytes, bytes]]
+    ) -> list[_RetryOutcome]:
+        """Call a model with the windows of dead letters, and return what came of each.
+
+        Args:
+            model: Its place in the plan.
+            calls: What its hooks have opened.
+            letters: Key and value of each dead letter.
+
+        Raises:
+            ModelError: The model is at fault, and not a window.
+            Exception: What the model raised, where it is meant for the caller.
+        """
+
 def features() -> dict[str, bool]:
     """Return what this build can do: `"tls"` is True where it can connect with TLS and SASL."""
 
@@ -658,6 +729,17 @@ def check(plan: str) -> list[tuple[str, str, str, str]]:
 
     Returns:
         Level (`"ok"`, `"warning"`, `"error"`), check, subject and text of each finding.
+    """
+
+def lag(plan: str) -> list[_Lag]:
+    """Return where the group of an app stands on each partition of its sources.
+
+    Args:
+        plan: The plan as JSON text.
+
+    Raises:
+        ConfigError: There is no such source, or the app is on the embedded broker.
+        KafkaError: The cluster cannot be asked.
     """
 
 def reset_moves(plan: str, kind: str, value: int, topic: str | None, partition: int | None) -> list[_Move]:

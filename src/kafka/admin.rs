@@ -6,7 +6,7 @@ use futures_executor::block_on;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::check::{Wanted, before_run};
+use super::check::{Facts, Wanted, before_run};
 use super::cluster::{Cluster, REQUEST};
 use super::embedded::Embedded;
 use super::error::failed;
@@ -39,6 +39,15 @@ pub struct Topics {
 }
 
 impl Topics {
+    fn of(plan: &Plan, partitions: HashMap<String, i32>, facts: &Facts) -> Self {
+        let sinks = plan.sinks().into_iter().map(|name| SinkTopic {
+            name: name.to_owned(),
+            retention_ms: facts.retention(name),
+            largest_record: facts.largest_record(name),
+        });
+        Self { partitions, largest_message: facts.largest_message, sinks: sinks.collect() }
+    }
+
     /// Partitions of a topic; 0 where it is not known.
     pub fn partitions(&self, topic: &str) -> i32 {
         self.partitions.get(topic).copied().unwrap_or(0)
@@ -81,17 +90,16 @@ pub fn prepare(plan: &Plan, log: &Log) -> Result<Topics> {
     for wanted in &facts.wanted {
         create(&mut cluster, wanted)?;
     }
-    let sinks = plan.sinks().into_iter();
-    let sinks = sinks.map(|name| SinkTopic {
-        name: name.to_owned(),
-        retention_ms: facts.retention(name),
-        largest_record: facts.largest_record(name),
-    });
-    Ok(Topics {
-        partitions: cluster.partitions,
-        largest_message: facts.largest_message,
-        sinks: sinks.collect(),
-    })
+    Ok(Topics::of(plan, cluster.partitions, &facts))
+}
+
+/// Looks at the cluster, refuses what cannot work, and leaves the topics as they are.
+pub(super) fn look(plan: &Plan, log: &Log) -> Result<Topics> {
+    let cluster = Cluster::connect(plan, log)?;
+    let mut findings = Findings::default();
+    let facts = before_run(&cluster, &mut findings);
+    findings.into_result(log)?;
+    Ok(Topics::of(plan, cluster.partitions, &facts.unwrap_or_default()))
 }
 
 fn create(cluster: &mut Cluster<'_>, wanted: &Wanted) -> Result<()> {

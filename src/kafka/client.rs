@@ -170,7 +170,7 @@ pub(super) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
     })
 }
 
-fn record(message: &BorrowedMessage<'_>) -> TopicRecord {
+pub(super) fn record(message: &BorrowedMessage<'_>) -> TopicRecord {
     TopicRecord {
         partition: message.partition(),
         offset: message.offset(),

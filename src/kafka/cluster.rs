@@ -101,6 +101,25 @@ impl<'a> Cluster<'a> {
         Ok(cluster)
     }
 
+    /// The same for a command that asks for the position of a group: a real cluster, on which all sources are.
+    pub(super) fn of_sources(plan: &'a Plan, log: &'a Log, command: &str) -> Result<Self> {
+        if plan.brokers == "embedded" {
+            return Err(Error::config(format!(
+                "brokers=\"embedded\" keeps nothing beyond its process: {command} needs a Kafka cluster"
+            )));
+        }
+        let cluster = Self::connect(plan, log)?;
+        for source in &plan.sources {
+            if !cluster.partitions.contains_key(&source.topic) {
+                let (topic, brokers) = (&source.topic, cluster.settings.brokers());
+                return Err(Error::config(format!(
+                    "source topic {topic:?} does not exist at {brokers:?}: create it, or correct its name"
+                )));
+            }
+        }
+        Ok(cluster)
+    }
+
     /// The brokers, and the partition counts of all topics there are.
     pub(super) fn look(&mut self) -> Result<()> {
         let asked = self.asker.fetch_metadata(None, REQUEST);

@@ -49,7 +49,7 @@ pub fn moves(
     topic: Option<&str>,
     partition: Option<i32>,
 ) -> Result<Vec<Move>> {
-    let cluster = open(plan, log)?;
+    let cluster = Cluster::of_sources(plan, log, "reset")?;
     let sources: Vec<&str> = plan.sources.iter().map(|source| source.topic.as_str()).collect();
     if let Some(topic) = topic.filter(|topic| !sources.contains(topic)) {
         return Err(Error::config(format!(
@@ -93,7 +93,7 @@ pub fn moves(
 /// Does what was shown. Every window floor is pending, so that the first windows are whole; at the oldest record there
 /// is none.
 pub fn reset(plan: &Plan, log: &Log, target: Target, moves: &[Move]) -> Result<()> {
-    let cluster = open(plan, log)?;
+    let cluster = Cluster::of_sources(plan, log, "reset")?;
     stopped(&cluster)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
     let offsets = moves.iter().filter_map(|moved| {
@@ -112,24 +112,6 @@ pub fn reset(plan: &Plan, log: &Log, target: Target, moves: &[Move]) -> Result<(
         Some((moved.topic.clone(), moved.partition, moved.to, metadata))
     });
     position::commit(&cluster, &offsets.collect::<Vec<_>>())
-}
-
-fn open<'a>(plan: &'a Plan, log: &'a Log) -> Result<Cluster<'a>> {
-    if plan.brokers == "embedded" {
-        return Err(Error::config(
-            "brokers=\"embedded\" keeps no position that could be set: reset needs a Kafka cluster",
-        ));
-    }
-    let cluster = Cluster::connect(plan, log)?;
-    for source in &plan.sources {
-        if !cluster.partitions.contains_key(&source.topic) {
-            let (topic, brokers) = (&source.topic, cluster.settings.brokers());
-            return Err(Error::config(format!(
-                "source topic {topic:?} does not exist at {brokers:?}: create it, or correct its name"
-            )));
-        }
-    }
-    Ok(cluster)
 }
 
 fn stopped(cluster: &Cluster<'_>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `check` and `reset` for the command line: questions to a cluster, and the one answer that changes something.
+//! `check`, `reset` and `lag` for the command line: questions to a cluster, and the one answer that changes something.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,7 +17,7 @@ type Found = (&'static str, &'static str, String, String);
 type Moved = (String, i32, Option<i64>, i64, i64, i64);
 
 /// Runs `body` with a log, lines of which go to `logging`.
-fn ask<T: Send + 'static>(
+pub(super) fn ask<T: Send + 'static>(
     py: Python<'_>,
     name: &str,
     body: impl FnOnce(&Log) -> T + Send + 'static,
@@ -37,7 +37,7 @@ fn ask<T: Send + 'static>(
     asked?.ok_or_else(|| PyValueError::new_err("nobody answered"))
 }
 
-fn checked(plan: &str) -> Result<Plan> {
+pub(super) fn checked(plan: &str) -> Result<Plan> {
     let plan = Plan::from_json(plan)?;
     kafka::check_settings(&plan)?;
     Ok(plan)
@@ -95,4 +95,19 @@ pub(super) fn reset(py: Python<'_>, plan: &str, kind: &str, moves: Vec<Moved>) -
     let moves: Vec<Move> = moves.into_iter().map(as_move).collect();
     ask(py, "millstream-reset", move |log| kafka::reset(&plan, log, target, &moves))?
         .map_err(|error| to_py(py, error))
+}
+
+/// Topic, partition, oldest offset, high watermark, committed offset, replay start, clock.
+type Behind = (String, i32, i64, i64, Option<i64>, Option<i64>, Option<i64>);
+
+/// How far the group is behind.
+#[pyfunction]
+pub(super) fn lag(py: Python<'_>, plan: &str) -> PyResult<Vec<Behind>> {
+    let plan = checked(plan).map_err(|error| to_py(py, error))?;
+    let asked = ask(py, "millstream-lag", move |log| kafka::lag(&plan, log))?;
+    let as_tuple = |lag: kafka::Lag| {
+        let (low, high) = lag.bounds;
+        (lag.topic, lag.partition, low, high, lag.committed, lag.replay_from, lag.clock)
+    };
+    Ok(asked.map_err(|error| to_py(py, error))?.into_iter().map(as_tuple).collect())
 }

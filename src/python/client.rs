@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::error::to_py;
-use crate::kafka::{Embedded, TopicProducer, TopicReader};
+use crate::kafka::{Embedded, TopicProducer, TopicReader, TopicRecord};
 
 /// librdkafka's mock cluster inside this process, on the loopback interface; one per process.
 #[pyclass(frozen, module = "millstream._core")]
@@ -94,7 +94,7 @@ impl Producer {
     }
 }
 
-type PyRecord<'py> = (
+pub(super) type PyRecord<'py> = (
     i32,
     i64,
     Option<Bound<'py, PyBytes>>,
@@ -102,6 +102,14 @@ type PyRecord<'py> = (
     i64,
     Vec<(String, Bound<'py, PyBytes>)>,
 );
+
+/// A record as Python gets it.
+pub(super) fn as_tuple<'py>(py: Python<'py>, record: &TopicRecord) -> PyRecord<'py> {
+    let bytes = |value: &Vec<u8>| PyBytes::new(py, value);
+    let headers = record.headers.iter().map(|(name, value)| (name.clone(), bytes(value))).collect();
+    let (key, value) = (record.key.as_ref().map(bytes), record.value.as_ref().map(bytes));
+    (record.partition, record.offset, key, value, record.timestamp, headers)
+}
 
 /// A small reader without a group: all partitions from the beginning, committed records only.
 #[pyclass(frozen, module = "millstream._core")]
@@ -126,13 +134,7 @@ impl Consumer {
             reader.as_ref().map(|reader| reader.poll(timeout))
         });
         let records = records.ok_or_else(|| PyValueError::new_err("the consumer is closed"))?;
-        let bytes = |value: &Vec<u8>| PyBytes::new(py, value);
-        let as_tuple = |record: crate::kafka::TopicRecord| {
-            let headers = record.headers.iter().map(|(name, value)| (name.clone(), bytes(value))).collect();
-            let (key, value) = (record.key.as_ref().map(bytes), record.value.as_ref().map(bytes));
-            (record.partition, record.offset, key, value, record.timestamp, headers)
-        };
-        Ok(records.into_iter().map(as_tuple).collect())
+        Ok(records.iter().map(|record| as_tuple(py, record)).collect())
     }
 
     fn close(&self, py: Python<'_>) {

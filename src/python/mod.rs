@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod columns;
 mod context;
+mod dead_letters;
 mod dense;
 mod engine;
 mod error;
@@ -34,9 +35,11 @@ mod _core {
     #[pymodule_export]
     use super::batch::WindowBatch;
     #[pymodule_export]
-    use super::check::{check, reset, reset_moves};
+    use super::check::{check, lag, reset, reset_moves};
     #[pymodule_export]
     use super::client::{Consumer, EmbeddedBroker, Producer};
+    #[pymodule_export]
+    use super::dead_letters::DeadLetterTopic;
     #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]

@@ -21,9 +21,18 @@ from millstream import App, HoppingWindow, Topic
 config = json.loads(Path(__file__).with_suffix(".json").read_text())
 app = App(**config["app"])
 topics = {spec["name"]: Topic(**spec) for spec in config["topics"]}
+failing = set(config.get("failing", ()))
+
+
+def predict(batch):
+    for key in failing.intersection(batch.keys):
+        raise ValueError(key)
+    return batch.lengths
+
+
 for spec in config["models"]:
     window = HoppingWindow(**spec.pop("window"))
-    app.model(source=topics[spec.pop("source")], window=window, **spec)(lambda batch: batch.lengths)
+    app.model(source=topics[spec.pop("source")], window=window, **spec)(predict)
 """
 
 
@@ -34,6 +43,11 @@ class Said:
     code: int
     out: str
     err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What a command printed with `--json`."""
+        return [json.loads(line) for line in self.out.splitlines()]
 
     @property
     def findings(self) -> list[dict[str, str]]:
@@ -63,7 +77,7 @@ class Commands:
         (self._directory / "pipeline.json").write_text(json.dumps(config))
         main = "from millstream.cli import main; main()"
         done = subprocess.run(
-            [sys.executable, "-c", main, command, "pipeline:app", *arguments],
+            [sys.executable, "-c", main, *command.split(), "pipeline:app", *arguments],
             cwd=self._directory,
             input=typed,
             capture_output=True,

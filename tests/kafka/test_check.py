@@ -39,7 +39,7 @@ def test_what_can_run_has_no_error_and_stays_as_it_is(new_job: NewJob, commands:
     before = state(job)
     said = commands.run(job, "check", "--json")
     assert (said.code, said.found("error"), said.found("warning")) == (0, [], [])
-    checks = "settings brokers transactions topics rights retention replay group records lateness"
+    checks = "settings brokers transactions topics rights retention replay group records lateness models"
     assert {finding["check"] for finding in said.findings} == set(checks.split())
     assert state(job) == before
     job.run()

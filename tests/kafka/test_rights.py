@@ -14,9 +14,11 @@ import pytest
 from .broker import Broker
 from .clients import Kafka
 from .command import Commands
-from .job import Job
+from .job import Guarantee, Job
 from .judge import Source
+from .load import BASE
 from .oracle import Model
+from .records import Record
 from .runner import Workers
 
 AUTHORIZER = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"
@@ -75,3 +77,28 @@ def test_what_may_not_be_seen_is_not_said_to_be_missing(job: Job, tmp_path: Path
     assert all(word in text for word in (hidden.source.topic, "DESCRIBE"))
     message = named.start(until="end").fail("KafkaError")
     assert all(word in message for word in ("named-one-0", "WRITE", "transactional id"))
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_a_replay_without_the_right_to_transactions(job: Job, tmp_path: Path, guarantee: Guarantee) -> None:
+    app = f"replays-{guarantee}"
+    job = replace(job, app=app, source=Source(f"{app}.source"), guarantee=guarantee)
+    job.kafka.create_topic(job.source.topic)
+    job.kafka.produce(job.source.topic, [Record(0, b"k", b"{", BASE)])
+    job.run()
+    job.kafka.allow_describe("transactional_id", f"{app}.dlq-replay", "another")
+    commands = Commands(tmp_path)
+    said = commands.run(job, "dlq replay")
+    if guarantee == "exactly_once":
+        assert said.code == 1
+        assert all(word in said.err for word in (f"{app}.dlq-replay", "WRITE", "transactional id"))
+        assert "Traceback" not in said.err
+    else:
+        assert said.code == 0, said.err
+        assert "1 records have gone back" in said.out
+        assert "without transactions" in said.out
+        assert "nothing to replay" in commands.run(job, "dlq replay").out
+        job.kafka.allow_describe("group", f"{app}.dlq-replay", "another")
+        said = commands.run(job, "dlq replay")
+        assert said.code == 1
+        assert all(word in said.err for word in (f"{app}.dlq-replay", "READ", "group"))

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from millstream import ConfigError, KafkaError, _app
+from millstream import ConfigError, KafkaError, ModelError, _app
 from millstream.cli import main
 from millstream.cli._screen import Screen
 
@@ -161,7 +161,9 @@ def test_drain_without_an_end_is_a_mistake() -> None:
 def test_an_import_that_the_module_lacks_keeps_its_traceback() -> None:
     result = millstream("run", "needs_more:app")
     assert result.exit_code == 1
-    assert isinstance(result.exception, ModuleNotFoundError)
+    assert "ModuleNotFoundError: No module named 'no_such_module_anywhere'" in result.stderr
+    assert 'needs_more.py", line 1' in result.stderr
+    assert "importlib" not in result.stderr
 
 
 def test_a_refusal_by_the_engine_is_a_mistake_without_a_summary(engine: type[Engine]) -> None:
@@ -181,11 +183,25 @@ def test_an_error_of_the_run_is_one_line_after_the_summary_and_code_1(engine: ty
 
 
 def test_a_models_exception_keeps_its_traceback_and_is_code_1(engine: type[Engine]) -> None:
-    error = ZeroDivisionError("in the model")
-    engine.runs = (raising(error),)
+    engine.runs = (raising(ZeroDivisionError("in the model")),)
     result = millstream("run", "pipeline:app")
     assert result.exit_code == 1
-    assert result.exception is error
+    assert "in step" in result.stderr
+    assert result.stderr.endswith("ZeroDivisionError: in the model\n")
+    assert "millstream/cli" not in result.stderr
+
+
+def test_a_model_that_ended_the_run_is_one_line_after_its_own_traceback(engine: type[Engine]) -> None:
+    def step() -> None:
+        try:
+            raising(ZeroDivisionError("in the model"))()
+        except ZeroDivisionError as cause:
+            raise ModelError("model activity failed on every window") from cause
+
+    engine.runs = (step,)
+    result = millstream("run", "pipeline:app")
+    assert result.exit_code == 1
+    assert "ZeroDivisionError: in the model\nError: model activity failed on every window" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ SUCCESSION = 0.5  # seconds until a stopped member is succeeded
 WAKING = 15.0  # seconds in which a member that wakes up must notice that it is fenced
 HOLDING = 2.0  # seconds until a request comes that can be held
 SLOW = 0.3  # seconds by which replies are late
-REFUSED = "refused a record: InvalidTimestamp"
+REFUSED = "refused a record: Invalid"
 
 
 def kill(striker: Striker, _: Fault) -> bool:

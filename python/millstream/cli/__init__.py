@@ -6,7 +6,18 @@ import click
 
 _COMMANDS = {
     name: f"millstream.cli.{name}"
-    for name in ("backtest", "check", "dashboards", "demo", "inspect", "reset", "run")
+    for name in (
+        "backtest",
+        "check",
+        "dashboards",
+        "demo",
+        "dlq",
+        "init",
+        "inspect",
+        "lag",
+        "reset",
+        "run",
+    )
 }
 
 
@@ -21,7 +32,17 @@ class _LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=_LazyGroup)
+_EXAMPLE = """\b
+Examples:
+  millstream init activity
+  millstream check pipeline:app
+  millstream run pipeline:app
+
+\b
+Exit codes: 0 done, 1 refused or failed, 2 the command line or a setting is wrong."""
+
+
+@click.group(cls=_LazyGroup, epilog=_EXAMPLE)
 @click.version_option(package_name="millstream")
 def main() -> None:
     """Run your Python model on every window of a Kafka stream."""

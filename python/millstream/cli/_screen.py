@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -14,6 +14,13 @@ from millstream._durations import format_ms
 _EVERY_S = 10.0
 
 Metrics = Mapping[str, Any]
+
+
+def logged_plainly(stream: IO[str]) -> logging.Handler:
+    """Return what writes log lines for people."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
 
 
 class Screen:
@@ -41,9 +48,7 @@ class Screen:
 
     def log_handler(self) -> logging.Handler:
         """Return what shows log lines."""
-        handler = logging.StreamHandler(self._console.file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        return handler
+        return logged_plainly(self._console.file)
 
     def banner(self, plan: Mapping[str, Any]) -> None:
         """Print what is about to run; no librdkafka setting among it."""

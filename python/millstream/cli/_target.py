@@ -1,11 +1,37 @@
-"""Finds the App that `module:app` on a command line means."""
+"""The App that `module:app` on a command line means, as an argument of a command or after `-A`."""
 
+import functools
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
 
 from millstream import App, _check
 from millstream.cli._errors import Mistake
+
+
+def app_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the argument MODULE:APP, which may stand after `-A` too; it is passed as `target`."""
+
+    @click.argument("target", metavar="MODULE:APP", required=False)
+    @click.option(
+        "-A", "--app", "app_option", metavar="MODULE:APP", help="The App, in place of the argument."
+    )
+    @functools.wraps(command)
+    def with_target(*, target: str | None, app_option: str | None, **options: Any) -> None:
+        if target is not None and app_option is not None:
+            raise click.UsageError("MODULE:APP is given twice, as an argument and after -A; give it once")
+        given = app_option if target is None else target
+        if given is None:
+            raise click.UsageError(
+                'MODULE:APP is missing; write it, as in "activity:app" or "-A activity:app"'
+            )
+        command(target=given, **options)
+
+    return with_target
 
 
 def load_app(target: str) -> App:

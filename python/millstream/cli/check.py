@@ -5,20 +5,26 @@ import json
 import click
 
 from millstream.cli._errors import one_line_errors
-from millstream.cli._target import load_app
+from millstream.cli._models import load_models
+from millstream.cli._target import app_argument, load_app
 from millstream.errors import ConfigError
 
 _FOUND_ERRORS = 1
+_EXAMPLE = """\b
+Examples:
+  millstream check activity:app
+  millstream check activity:app --no-models --json"""
 
 
-@click.command()
-@click.argument("target", metavar="MODULE:APP")
+@click.command(epilog=_EXAMPLE)
+@app_argument
+@click.option("--no-models", is_flag=True, help="Do not load and warm up the models.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per finding.")
-def check(target: str, as_json: bool) -> None:
-    """Check an App against its cluster: settings, topics, rights, retention, group, newest records.
+def check(target: str, no_models: bool, as_json: bool) -> None:
+    """Check an App against its cluster: settings, topics, rights, retention, group, newest records, models.
 
-    Consumes and commits nothing, and makes no topic. Exit code 0: it can run; 1: there is an error among the
-    findings; 2: the command line is wrong.
+    Consumes and commits nothing, and makes no topic. Each model is loaded, warmed up and closed. Exit code
+    0: it can run; 1: there is an error among the findings; 2: the command line is wrong.
     """
     with one_line_errors():
         app = load_app(target)
@@ -26,6 +32,8 @@ def check(target: str, as_json: bool) -> None:
             findings = app._check()
         except ConfigError as error:
             findings = [("error", "settings", target, str(error))]
+        if not no_models:
+            findings += load_models(app._models)
     for level, name, subject, text in findings:
         if as_json:
             finding = {"level": level, "check": name, "subject": subject, "text": text}

@@ -12,8 +12,12 @@ from millstream._demo.session import Session
 from millstream._web import DEFAULT, at
 from millstream.cli._errors import one_line_errors
 
+_EXAMPLE = """\b
+Example:
+  millstream demo --seconds 10"""
 
-@click.command()
+
+@click.command(epilog=_EXAMPLE)
 @click.option(
     "--seconds", type=click.FloatRange(1, 600), default=30, show_default=True, help="How long it runs."
 )

@@ -8,16 +8,20 @@ import click
 
 from millstream._durations import duration_ms
 from millstream.cli._errors import Mistake, one_line_errors
-from millstream.cli._target import load_app
+from millstream.cli._target import app_argument, load_app
 from millstream.errors import ConfigError
 
 _FORMS = "write earliest, latest, an offset, a time such as 2026-01-31T12:00:00Z, @1769860800000 or -1h"
 # Topic, partition, where the group stands, where it will, oldest offset, end of the log.
 Move = tuple[str, int, int | None, int, int, int]
+_EXAMPLE = """\b
+Examples:
+  millstream reset activity:app --to -1h --dry-run
+  millstream reset activity:app --to earliest --topic watch.readings --yes"""
 
 
-@click.command()
-@click.argument("target", metavar="MODULE:APP")
+@click.command(epilog=_EXAMPLE)
+@app_argument
 @click.option("--to", "to", required=True, metavar="earliest|latest|OFFSET|TIME", help="Where to.")
 @click.option("--topic", help="Only this source; else all of them.")
 @click.option("--partition", type=click.IntRange(min=0), help="Only this partition; else all of them.")
@@ -27,7 +31,8 @@ def reset(target: str, to: str, topic: str | None, partition: int | None, yes: b
     """Set where the group of an App stands on its sources; the app must be stopped everywhere.
 
     A TIME is ISO 8601 with a zone (2026-01-31T12:00:00Z), @ and milliseconds since 1970, or a duration ago
-    (-1h). Where no record is that new, it is the end. Open windows of the old position are given up.
+    (-1h). Where no record is that new, it is the end. Open windows of the old position are given up. Exit
+    code 0: set, or shown; 1: refused by the cluster, or answered with no; 2: the command line is wrong.
     """
     with one_line_errors():
         kind, value = parse_target(to)

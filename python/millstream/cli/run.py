@@ -1,27 +1,32 @@
 """`millstream run module:app`: the same as `app.run()`, with a banner, progress and a summary."""
 
 import logging
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Literal
 
 import click
 from rich.console import Console
 
-from millstream import _params
+from millstream import App, _overrides, _params
 from millstream.cli._errors import one_line_errors
+from millstream.cli._json_screen import JsonScreen, QuietScreen
 from millstream.cli._live import LiveScreen
 from millstream.cli._log import LogScreen, errors_as_records
-from millstream.cli._screen import Metrics, Screen
-from millstream.cli._target import load_app
+from millstream.cli._screen import Screen
+from millstream.cli._target import app_argument, load_app
 from millstream.cli._web import serve
 from millstream.errors import ConfigError
 
 _SIGINT_CODE = 130
+_EXAMPLE = """\b
+Examples:
+  millstream run activity:app
+  millstream run -A activity:app --lanes 2 --set activity.workers=4
+  millstream run activity:app --until end --drain --json"""
 
 
-@click.command()
-@click.argument("target", metavar="MODULE:APP")
+@click.command(epilog=_EXAMPLE)
+@app_argument
 @click.option("--until", type=click.Choice(["end"]), help="Stop at the ends that the sources have now.")
 @click.option("--drain", is_flag=True, help="Also emit the windows still open there; needs --until end.")
 @click.option("--web", metavar="HOST:PORT", help="Where the status page is; 127.0.0.1:6066 if not said.")
@@ -34,6 +39,17 @@ _SIGINT_CODE = 130
     metavar="NAME=VALUE",
     help="Given to load(self, params), as JSON or text; may be repeated.",
 )
+@click.option("--lanes", type=int, metavar="N", help="Group members in this process, over App(lanes=).")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="MODEL.KEY=VALUE",
+    help="Over @app.model(KEY=): workers, max_batch, max_batch_events, target, timeout, retries, on_error or "
+    "late.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line to standard output.")
+@click.option("--quiet", is_flag=True, help="Print warnings and errors alone.")
 @click.option("--log-json", is_flag=True, help="Say everything as log records, one JSON object a line.")
 def run(
     target: str,
@@ -43,6 +59,10 @@ def run(
     no_web: bool,
     adopt: bool,
     params: tuple[str, ...],
+    lanes: int | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
     log_json: bool,
 ) -> None:
     """Run an App, such as activity:app for `app` in activity.py.
@@ -52,10 +72,13 @@ def run(
     """
     with one_line_errors():
         app = load_app(target)
+        if as_json and log_json:
+            raise click.UsageError("--json and --log-json do not go together")
+        _override(app, lanes, assignments)
         serve(app, web, off=no_web)
         plan = app._plan()
-        screen = _screen(plan["name"], app.metrics, log_json=log_json)
-        _log_to(screen, force=log_json)
+        screen = _screen(app, as_json=as_json, quiet=quiet, log_json=log_json)
+        _log_to(screen.log_handler(), logging.WARNING if quiet else logging.INFO, force=log_json)
         with errors_as_records(plan["name"]) if log_json else nullcontext():
             ran = True
             try:
@@ -72,17 +95,29 @@ def run(
                     screen.summary()
 
 
-def _screen(app: str, metrics: Callable[[], Metrics], *, log_json: bool) -> Screen:
+def _override(app: App, lanes: int | None, assignments: tuple[str, ...]) -> None:
+    if lanes is not None:
+        app._settings = _overrides.lanes(app._settings, lanes)
+    app._models = _overrides.models(app._models, assignments)
+
+
+def _screen(
+    app: App, *, as_json: bool, quiet: bool, log_json: bool
+) -> Screen | JsonScreen | QuietScreen:
+    if as_json:
+        return JsonScreen(app.metrics)
+    if quiet:
+        return QuietScreen()
     console = Console(stderr=True)
     if log_json:
-        return LogScreen(app, console, metrics)
+        return LogScreen(app._settings.name, console, app.metrics)
     live = console.is_interactive and console.file.isatty()
-    return LiveScreen(console, metrics) if live else Screen(console, metrics)
+    return LiveScreen(console, app.metrics) if live else Screen(console, app.metrics)
 
 
-def _log_to(screen: Screen, *, force: bool) -> None:
+def _log_to(handler: logging.Handler, level: int, *, force: bool) -> None:
     # Without force this does nothing where the user's module has set logging up.
-    logging.basicConfig(handlers=[screen.log_handler()], force=force)
+    logging.basicConfig(handlers=[handler], force=force)
     logger = logging.getLogger("millstream")
     if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
+        logger.setLevel(level)

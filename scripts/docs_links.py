@@ -37,7 +37,11 @@ def broken_links(site: Path) -> list[str]:
         for target in dict.fromkeys(page.targets)
         if (problem := fault(target, path, site, pages))
     ]
-    fetched = [f"{path.relative_to(site)}: {target} is fetched" for path, page in pages.items() for target in page.fetched]
+    fetched = [
+        f"{path.relative_to(site)}: {target} is fetched"
+        for path, page in pages.items()
+        for target in page.fetched
+    ]
     return broken + fetched
 
 

@@ -36,7 +36,24 @@ FILES = {
     "pyproject.toml",
     "rustfmt.toml",
 }
-KINDS = {"", ".css", ".csv", ".json", ".md", ".py", ".pyi", ".rs", ".svg", ".toml", ".typed", ".xml"}
+KINDS = {
+    "",
+    ".css",
+    ".csv",
+    ".html",
+    ".ipynb",
+    ".js",
+    ".json",
+    ".md",
+    ".py",
+    ".pyi",
+    ".rs",
+    ".svg",
+    ".toml",
+    ".typed",
+    ".xml",
+    ".yml",
+}
 
 
 def script(name: str) -> ModuleType:

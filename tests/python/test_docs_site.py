@@ -100,7 +100,7 @@ def test_every_setting_is_in_a_docstring(name: str, thing: Any) -> None:
         parameters = [p for p in inspect.signature(thing).parameters if p not in {"self", "_"}]
     except ValueError:  # compiled, and not made by users
         parameters = []
-    documented = re.findall(r"^ +(\w+): ", thing.__doc__ or "", re.MULTILINE)
+    documented = re.findall(r"^ +\*{0,2}(\w+): ", thing.__doc__ or "", re.MULTILINE)
     assert [p for p in parameters if p not in documented] == []
 
 

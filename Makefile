@@ -12,7 +12,7 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test test-extras lint format build bench bench-sweep bench-latency bench-serving torture clean
+.PHONY: help demo test test-extras lint format build bench bench-sweep bench-latency bench-serving torture docs dist dist-check audit clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -52,8 +52,22 @@ bench-latency: .needs-java build/venv ## Measure how soon results can be read, a
 bench-serving: build/venv ## Measure what calling models costs, on the embedded broker
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench-serving
 
+docs: build/docs-venv ## Build the documentation site, with every link checked, into build/docs/site
+	@build/docs-venv/bin/python scripts/docs
+
+# An OpenSSL of its own: the wheel has to run where there is none, or another one.
+DIST_FEATURES := python,tls-vendored
+dist: build/venv ## Build the sdist and the wheel of this platform into dist/ (10 minutes the first time)
+	@PYTHON=$(PYTHON) BIN=$(BIN) FEATURES=$(DIST_FEATURES) scripts/dist
+
+dist-check: ## Check the wheel in dist/, and run the demo from it in a bare environment
+	@$(PYTHON) scripts/dist-check
+
+audit: ## Look for known vulnerabilities and for licences that do not fit; needs the network
+	@PYTHON=$(PYTHON) scripts/audit
+
 clean: ## Remove all that was built
-	@rm -rf target build $(VENV) python/millstream/*.so
+	@rm -rf target build dist $(VENV) python/millstream/*.so
 
 .PHONY: .needs-build .needs-java
 .needs-build:
@@ -67,6 +81,13 @@ build/venv: pyproject.toml | .needs-build
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'numpy>=1.26' 'click>=8.1' 'rich>=13' --group dev
 	@mkdir -p build && touch $@
+
+build/docs-venv: pyproject.toml
+	@echo "== environment of the documentation"
+	@$(PYTHON) -m venv build/docs-venv
+	@build/docs-venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@build/docs-venv/bin/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
 
 build/extension: build/venv $(RUST)
 	@echo "== extension ($(FEATURES)$(if $(TLS),,: without TLS and SASL/SCRAM, as no OpenSSL with headers was found))"

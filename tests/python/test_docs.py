@@ -13,7 +13,7 @@ import pytest
 from harness import readings, recording_app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKED = [*PAGES, ROOT / "examples" / "README.md"]
 
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)

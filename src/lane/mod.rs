@@ -141,7 +141,7 @@ impl Lane {
         partition.next = record.offset + 1;
         partition.last_record = now.mono;
         partition.consumed += 1;
-        let SourceState { decoder, probe, keys, models } = &mut self.sources[partition.source];
+        let SourceState { decoder, probe, keys, models, .. } = &mut self.sources[partition.source];
         match decoder.decode(record) {
             #[cfg(feature = "fault")]
             Ok(_) if fault::is(Mutant::DropEvent) && fault::memory::one_in(10_000) => {}

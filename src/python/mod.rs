@@ -48,6 +48,7 @@ mod _core {
     use super::features;
     #[pymodule_export]
     use super::process::unpack_batch;
+    #[pymodule_export]
     use super::result_table::ArrowTable;
     #[pymodule_export]
     use super::window::Window;

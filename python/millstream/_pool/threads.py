@@ -7,26 +7,22 @@ from typing import Any
 
 from millstream._core import WindowBatch
 from millstream._hooks import ModelHooks, synthetic_batch
-from millstream._model import ModelSpec
 from millstream._pool import blas, gil
 
 _log = logging.getLogger("millstream.predict")
 
 
-class ThreadHooks:
+class ThreadHooks(ModelHooks):
     """The hooks of a model whose workers are threads."""
 
-    def __init__(self, spec: ModelSpec, params: dict[str, Any] | None = None) -> None:
-        self._spec = spec
-        self._model = ModelHooks(spec, params)
-        self._limits: Any = None
+    _limits: Any = None
 
     def start(self) -> None:
         """Do nothing: the engine starts the threads."""
 
     def open(self) -> list[Callable[[WindowBatch], Any]]:
         """Load the model; return what each worker calls."""
-        spec, calls = self._spec, self._model.open()
+        spec, calls = self._spec, super().open()
         threads = blas.threads_each(spec.workers)
         if threads is not None:
             self._limits = blas.limit_loaded(threads)
@@ -39,16 +35,12 @@ class ThreadHooks:
                 _log.warning(gil.said(spec.name))
         return calls
 
-    def cancel(self) -> None:
-        """Give up the calls that are awaited."""
-        self._model.cancel()
-
     def close(self) -> None:
-        """Close the model, and give the libraries their threads back."""
+        """Give the libraries their threads back, and close the model."""
         limits, self._limits = self._limits, None
         if limits is not None:
             limits.restore_original_limits()
-        self._model.close()
+        super().close()
 
 
 def _limited(call: Callable[[WindowBatch], Any], threads: int) -> Callable[[WindowBatch], Any]:

@@ -196,7 +196,7 @@ def test_a_process_that_ends_between_two_calls_is_replaced_and_no_window_is_blam
             if not killed and Path(f"/proc/{pid}/comm").read_text().startswith("m-0"):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
-                wait_for_end(killed)
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         return batch.lengths
 
     app.model(READINGS, window=TUMBLING, sink="a", name="m", pool="processes", on_error="fail")(models.where)

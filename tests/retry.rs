@@ -30,6 +30,7 @@ fn raised(text: &str) -> Error {
         summary: text.into(),
         traceback: "Traceback".into(),
         fatal: false,
+        window: None,
         cause: "boom".into(),
     }
 }

@@ -10,7 +10,9 @@ from millstream._model import ModelSpec
 _log = logging.getLogger("millstream.app")
 
 
-def add(models: MutableSequence[ModelSpec], spec: ModelSpec, app: str, *, decorator: str, running: bool) -> None:
+def add(
+    models: MutableSequence[ModelSpec], spec: ModelSpec, app: str, *, decorator: str, running: bool
+) -> None:
     """Add a model, or put it in the place of an earlier definition of the same one.
 
     The same one is a function or class of the same module and qualified name. Lambdas all share one, so they

@@ -101,9 +101,7 @@ def _override(app: App, lanes: int | None, assignments: tuple[str, ...]) -> None
     app._models = _overrides.models(app._models, assignments)
 
 
-def _screen(
-    app: App, *, as_json: bool, quiet: bool, log_json: bool
-) -> Screen | JsonScreen | QuietScreen:
+def _screen(app: App, *, as_json: bool, quiet: bool, log_json: bool) -> Screen | JsonScreen | QuietScreen:
     if as_json:
         return JsonScreen(app.metrics)
     if quiet:

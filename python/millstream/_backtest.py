@@ -49,7 +49,7 @@ def options(
 
 
 def with_workers(models: Sequence[ModelSpec], workers: int) -> list[ModelSpec]:
-    """Return the models with as many workers as there are threads; what is awaited in one loop stays there."""
+    """Return the models with as many workers as there are threads; what one loop awaits stays there."""
     return [spec if spec.is_async and _alone(spec) else replace(spec, workers=workers) for spec in models]
 
 

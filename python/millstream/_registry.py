@@ -1,8 +1,7 @@
 """The models of an app by name: one may be defined again, as in notebooks; two of one name are a mistake."""
 
 import logging
-from collections.abc import Callable, MutableSequence
-from typing import Any
+from collections.abc import MutableSequence
 
 from millstream import _check
 from millstream._model import ModelSpec
@@ -38,7 +37,7 @@ def add(
     models.append(spec)
 
 
-def _redefined(before: Callable[..., Any], now: Callable[..., Any]) -> bool:
+def _redefined(before: object, now: object) -> bool:
     path, again = (
         (getattr(target, "__module__", None), getattr(target, "__qualname__", None))
         for target in (before, now)

@@ -108,10 +108,14 @@ impl KafkaSink {
         ];
         let heeded = self.settings.is_static() && !fault::is(Mutant::IgnoreFencing);
         let perhaps = error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code));
-        if heeded && perhaps && self.taken_over(group) {
+        if heeded
+            && perhaps
+            && let Some(why) = self.taken_over(group)
+        {
             return Err(Error::Fenced(format!(
-                "another member has taken over the transactional id of this lane: {}. Nothing of this one is committed \
-                 any more",
+                "another member has taken over the name of this lane, {:?}: {why} ({}). Nothing of this one is \
+                 committed any more",
+                self.settings.transactional_id(),
                 text(error)
             )));
         }
@@ -122,16 +126,16 @@ impl KafkaSink {
         self.replace()
     }
 
-    /// Whether another member runs under this one's name: its next heartbeat is answered with that.
-    fn taken_over(&self, group: &BaseConsumer<Member>) -> bool {
+    /// What the group says where another member runs under this one's name: the next heartbeat is answered with it.
+    fn taken_over(&self, group: &BaseConsumer<Member>) -> Option<String> {
         let until = Instant::now() + 2 * self.settings.heartbeat_interval();
         while Instant::now() < until && !self.control.aborting() {
-            if group.client().fatal_error().is_some() {
-                return true;
+            if let Some((_, why)) = group.client().fatal_error() {
+                return Some(why);
             }
             std::thread::sleep(FATAL);
         }
-        false
+        None
     }
 
     /// Aborts the transaction, delivery reports served first.

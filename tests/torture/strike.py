@@ -21,6 +21,17 @@ from .tally import Takeover
 from .watch import Watch
 
 TICK = 0.05
+# A member with a name may come back to its group under another member id, while requests of its old one are
+# still on their way: to its own client that reads as another member of that name.
+RETURNING = {
+    "late_commit",
+    "hold",
+    "broker_kill",
+    "broker_stop",
+    "refuse_replicas",
+    "swallow_commit",
+    "swallow_offsets",
+}
 LATER = {"crash", "panic", "storm", "late_commit"}  # these count when they come to act
 PATIENCE = 30.0  # a fault whose target is not free for that long is left out
 EXCUSED = 30.0  # seconds after a fault in which an error may still be its effect
@@ -72,6 +83,8 @@ class Striker:
             else:
                 if fault.kind not in LATER:
                     self.note(fault.kind)
+                if fault.kind in RETURNING and self.fleet.shape.static:
+                    self.excuse("FencedError")
         while self._due or self.away:
             self.wait(TICK)
 

@@ -31,7 +31,8 @@ def serve(pipe: Connection, segment: Segment, packed: bytes, shown: str, threads
     Args:
         pipe: Takes the sizes of batches, and gives an outcome and a value for each.
         segment: Where the batches are.
-        packed: The ModelSpec and the parameters of the run, pickled here so that a model that cannot be imported is told of as such.
+        packed: The ModelSpec and the parameters of the run, pickled here so that a model that cannot be
+            imported is told of as such.
         shown: The name of the process for `ps` and `top`.
         threads: Most threads of BLAS and OpenMP libraries; None for any number.
     """

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from millstream._core import WindowBatch
 from millstream._pool import blas
 
-_Call = Callable[[WindowBatch], Any]
+_Call = Callable[[Any], Any]
 
 # A call that takes longer is not worth the wait, and tells nothing that users do not see by themselves.
 _LONGEST = 0.5
@@ -17,7 +16,7 @@ _TRIES = 3
 _HELD = 0.75
 
 
-def held_share(calls: tuple[_Call, _Call], batch: WindowBatch) -> float | None:
+def held_share(calls: tuple[_Call, _Call], batch: Any) -> float | None:
     """Return what two threads take, by what one takes for the same calls: 0.5 side by side, 1 one by one.
 
     None where that cannot be told: on one core, or where a call is slow or fails.
@@ -51,7 +50,7 @@ def said(model: str) -> str:
     )
 
 
-def _seconds(call: _Call, batch: WindowBatch, times: int) -> float:
+def _seconds(call: _Call, batch: Any, times: int) -> float:
     begun = _clock()
     for _ in range(times):
         call(batch)
@@ -75,7 +74,7 @@ def _waited() -> float:
         return 0.0
 
 
-def _together(calls: tuple[_Call, _Call], batch: WindowBatch, times: int) -> float:
+def _together(calls: tuple[_Call, _Call], batch: Any, times: int) -> float:
     with ThreadPoolExecutor(1, thread_name_prefix="millstream-probe") as beside:
         other = beside.submit(_seconds, calls[1], batch, times)
         mine = _seconds(calls[0], batch, times)

@@ -1,7 +1,8 @@
 """What an App is set to: checked, with the environment taken over what the code says, secrets kept back.
 
 Environment: `MILLSTREAM_BROKERS`, `MILLSTREAM_GROUP_ID`, `MILLSTREAM_MAX_STATE_BYTES`,
-`MILLSTREAM_MAX_KEYS`, `MILLSTREAM_MAX_EVENTS_PER_KEY`, and `MILLSTREAM_KAFKA__<NAME>` for librdkafka
+`MILLSTREAM_MAX_KEYS`, `MILLSTREAM_MAX_EVENTS_PER_KEY`, those of the status page (`MILLSTREAM_WEB`,
+`MILLSTREAM_WEB_HOSTS`, `MILLSTREAM_WEB_TOKEN`), and `MILLSTREAM_KAFKA__<NAME>` for librdkafka
 settings, where the name is in capitals with `_` for `.`: `MILLSTREAM_KAFKA__SASL_PASSWORD` is
 `sasl.password`. A variable that is empty counts as not set.
 """

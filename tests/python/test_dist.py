@@ -40,6 +40,7 @@ KINDS = {
     "",
     ".css",
     ".csv",
+    ".in",
     ".html",
     ".ipynb",
     ".js",

@@ -197,6 +197,7 @@ def broker_kill(striker: Striker, _: Fault) -> bool:
     if striker.away:
         return False
     striker.away = True
+    striker.excuse("no broker could be reached")  # what a member that starts meanwhile says, after 15 s
     striker.broker.kill()
 
     def restart() -> None:

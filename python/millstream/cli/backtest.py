@@ -9,8 +9,13 @@ from millstream import Disorder, _sources
 from millstream.cli._errors import Mistake, one_line_errors
 from millstream.cli._target import load_app
 
+_EXAMPLE = """\b
+Examples:
+  millstream backtest activity:app data.parquet --out results.parquet
+  millstream backtest activity:app data.csv --out results.csv --delay 2s --late 0.01"""
 
-@click.command()
+
+@click.command(epilog=_EXAMPLE)
 @click.argument("target", metavar="MODULE:APP")
 @click.argument("data", nargs=-1, required=True, metavar="[TOPIC=]FILE...")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Results, .parquet or .csv.")

@@ -22,8 +22,7 @@ LOOK = 0.01  # seconds between two looks at the counters
 
 def make(spec: dict[str, Any]) -> App:
     """The app: the mean of the last seconds, every second, for each sensor."""
-    epoch = f"{spec['epoch_ms']}ms"
-    app = App(spec["name"], brokers=spec["brokers"], guarantee=spec["guarantee"], epoch=epoch)
+    app = App(spec["name"], brokers=spec["brokers"], guarantee=spec["guarantee"], epoch=spec["epoch"])
     fields = ["v", *(f"v{number}" for number in range(1, spec["fields"]))]
     readings = Topic(spec["topic"], key="sensor", timestamp="ts", fields=fields)
     size, hop, grace = (f"{spec[name]}ms" for name in ("size_ms", "hop_ms", "grace_ms"))

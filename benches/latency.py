@@ -25,7 +25,7 @@ from workload import Entry, Load, spec
 
 HEAD = ("epoch", "rate", "events/s", "clock", "p50", "p90", "p99", "p99.9", "max", "behind", "windows")
 QUANTILES = ("p50", "p90", "p99", "p99.9", "max")
-EPOCHS = (10, 50, 100, 500)  # ms
+EPOCHS = ("10ms", "50ms", "100ms", "500ms", "auto")
 SHARES = (0.25, 0.5, 0.75)  # of the rate that is sustained
 # Events of a key, as in the other benchmarks: as many results for each event, whatever the rate.
 PER_HOP, PER_WINDOW = 10, 100
@@ -51,12 +51,12 @@ def app(what: dict[str, Any]) -> Iterator[None]:
 
 
 def measure(
-    native: str, brokers: str, number: int, rate: int, epoch_ms: int, pacing: dict[str, Any]
+    native: str, brokers: str, number: int, rate: int, epoch: str, pacing: dict[str, Any]
 ) -> dict[str, Any]:
     """Latencies at a rate, or, where it is not paced, what rate is sustained."""
     load = Load(per_second=rate)
     hop = round(PER_HOP * load.pace, 3)
-    entry = Entry("millstream", hop * PER_WINDOW / PER_HOP, hop, load=load, epoch_ms=epoch_ms)
+    entry = Entry("millstream", hop * PER_WINDOW / PER_HOP, hop, load=load, epoch=epoch)
     what = spec(entry, brokers, number)
     what |= {"topic": f"{what['topic']}-{number}", "pacing": pacing}
     call([native, "source"], what)
@@ -72,7 +72,7 @@ def rows(figures: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
             since = run[f"since_{clock}_ms"]
             missing = run["expected"] - run["seen"]
             yield (
-                f"{run['epoch_ms']} ms",
+                run["epoch"],
                 f"{run['share']:.0%}",
                 f"{run['produced_per_s']:,.0f}",
                 clock,
@@ -90,7 +90,7 @@ def main() -> int:
     add("--brokers", help="a broker that is there (default: one is started)")
     add("--seconds", type=float, default=15.0, help="seconds measured of each run (default: 15)")
     add("--rate", type=int, help="events a second that are sustained (default: measured)")
-    add("--epochs", type=int, nargs="+", default=EPOCHS, help="in ms")
+    add("--epochs", nargs="+", default=EPOCHS, help="of the app")
     add("--out", type=Path, default=ROOT / "build" / "bench-latency.json", help="where the figures go")
     options = parser.parse_args()
     began = time.monotonic()
@@ -99,19 +99,19 @@ def main() -> int:
         sustained = options.rate
         if sustained is None:
             flat_out = {"paced": False, "seconds": WARM_UP + options.seconds, "warm_up": WARM_UP}
-            found = measure(options.native, brokers, 0, FLAT_OUT, 100, flat_out)
+            found = measure(options.native, brokers, 0, FLAT_OUT, "100ms", flat_out)
             sustained = int(min(found["produced_per_s"], found["results_per_s"]))
             print(
                 f"  produced {found['produced_per_s']:,.0f}, followed {found['results_per_s']:,.0f} a second",
                 file=sys.stderr,
             )
-        for epoch_ms in options.epochs:
+        for epoch in options.epochs:
             for share in SHARES:
                 rate = int(sustained * share)
                 pacing = {"paced": True, "seconds": WARM_UP + options.seconds, "warm_up": WARM_UP}
-                run = measure(options.native, brokers, len(figures) + 1, rate, epoch_ms, pacing)
-                figures.append({"epoch_ms": epoch_ms, "share": share, "rate": rate, **run})
-                print(f"  epoch {epoch_ms} ms, {rate:,} events/s: {run['since_append_ms']}", file=sys.stderr)
+                run = measure(options.native, brokers, len(figures) + 1, rate, epoch, pacing)
+                figures.append({"epoch": epoch, "share": share, "rate": rate, **run})
+                print(f"  epoch {epoch}, {rate:,} events/s: {run['since_append_ms']}", file=sys.stderr)
     write(options.out, {"sustained_per_s": sustained, "runs": figures})
     print(f"{sustained:,} events/s sustained with the generator and the reader running; latencies in ms\n")
     print(table.columns([HEAD, *rows(figures)]))

@@ -46,13 +46,13 @@ class Entry:
     load: Load = Load()
     models: int = 1
     min_events: int = 1
-    epoch_ms: int = 100
+    epoch: str = "100ms"
 
     @property
     def name(self) -> str:
         """Unique among the entries."""
         own = [self.job, self.size, self.hop, self.guarantee.replace("_", "-"), self.models, self.min_events]
-        return "-".join([*map(str, own), str(self.epoch_ms), self.load.topic])
+        return "-".join([*map(str, own), self.epoch, self.load.topic])
 
     @property
     def title(self) -> str:
@@ -110,5 +110,5 @@ def spec(entry: Entry, brokers: str, run: int) -> dict[str, Any]:
         "guarantee": entry.guarantee,
         "models": entry.models,
         "min_events": entry.min_events,
-        "epoch_ms": entry.epoch_ms,
+        "epoch": entry.epoch,
     }

@@ -180,7 +180,9 @@ def check(run: Run, job: Job, marks: list[Takeover], network: Network, outcome: 
     tally = outcome.tally
     metrics: dict[str, Any] = {}
     if run.recount:
-        again = replace(job, app=f"{job.app}-again", delay=0.0, guarantee="at_least_once")
+        # One lane: records that a rebalance lets it take once more count once more.
+        settings = {**job.settings, "lanes": 1}
+        again = replace(job, app=f"{job.app}-again", delay=0.0, guarantee="at_least_once", settings=settings)
         try:
             metrics = again.run()
         except WorkerError as error:

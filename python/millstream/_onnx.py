@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from millstream._adapted import Declared, Features, checked_rows
 from millstream._core import WindowBatch
+from millstream._pool import blas
 from millstream.errors import ConfigError, ModelError
 
 _DTYPES = {
@@ -43,7 +44,7 @@ class OnnxModel:
         if not self._path.is_file():
             raise self._refusal(f"there is no such file, seen from {os.getcwd()}")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = max(1, (os.cpu_count() or 1) // self._declared.workers)
+        options.intra_op_num_threads = blas.share(self._declared.workers)
         try:
             self._session = onnxruntime.InferenceSession(
                 str(self._path), options, providers=["CPUExecutionProvider"]

@@ -8,19 +8,21 @@ import click
 _FILES = ("millstream-grafana.json", "millstream-alerts.yml")
 
 
-@click.group()
+_EXAMPLE = """\b
+Example:
+  millstream dashboards export monitoring"""
+
+
+@click.group(epilog=_EXAMPLE)
 def dashboards() -> None:
     """Dashboards and alert rules for the metrics of a running app."""
 
 
-@dashboards.command()
+@dashboards.command(epilog=_EXAMPLE)
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Replace files that differ.")
 def export(directory: Path, force: bool) -> None:
-    """Write the Grafana dashboard and the alert rules into DIRECTORY, which is made where it is missing.
-
-    Example: millstream dashboards export monitoring
-    """
+    """Write the Grafana dashboard and the alert rules into DIRECTORY, which is made where it is missing."""
     texts = {name: (files("millstream") / "_dashboards" / name).read_text("utf-8") for name in _FILES}
     for name, text in texts.items():
         path = directory / name

@@ -17,7 +17,13 @@ _EVENTS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@click.command()
+_EXAMPLE = """\b
+Examples:
+  millstream inspect --key watch-7
+  millstream inspect --key 00ff --hex --url http://127.0.0.1:6067"""
+
+
+@click.command(epilog=_EXAMPLE)
 @click.option("--key", required=True, help="The key; with --hex its bytes.")
 @click.option("--hex", "in_hex", is_flag=True, help="The key is given in hexadecimal digits.")
 @click.option("--url", default=f"http://{_web.DEFAULT}", show_default=True, help="Where the status page is.")
@@ -27,8 +33,6 @@ def inspect(key: str, in_hex: bool, url: str, as_json: bool) -> None:
 
     A token is taken from MILLSTREAM_WEB_TOKEN. Exit code 0: the app holds events of the key; 1: it holds
     none, or does not answer; 2: the command line is wrong.
-
-    Example: millstream inspect --key watch-7
     """
     if not key:
         raise Mistake("--key is empty; write the key of the windows that you look for")

@@ -109,9 +109,10 @@ def _letter(letter: Letter) -> list[str]:
 def _window(told: dict[str, Any]) -> list[str]:
     bounds = told.get("window") or {}
     start, end = _time(bounds.get("start")), _time(bounds.get("end"))
+    window = f"  window  [{start}, {end}), {told.get('n_events')} events"
     lines = [
         f"  model   {told.get('model')} version {told.get('version')}, id {told.get('id')}",
-        f"  window  [{start}, {end}), {told.get('n_events')} events",
+        window if bounds else f"  event   {_time(told.get('timestamp'))}, offset {told.get('offset')}",
         f"  error   {told.get('error')}",
     ]
     if told.get("offsets"):

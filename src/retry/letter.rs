@@ -99,7 +99,11 @@ impl Letter {
     ) -> Result<Content, String> {
         let unit = if self.offset.is_some() { Unit::Event } else { Unit::Window };
         if unit != model.unit() {
-            return Err(format!("it is of one {}, and the model reads {}s now", unit.one(), model.unit().one()));
+            return Err(format!(
+                "it is of one {}, and the model reads {}s now",
+                unit.one(),
+                model.unit().one()
+            ));
         }
         let topic = &plan.sources[model.source].topic;
         if self.topic != *topic {

@@ -72,17 +72,6 @@ def rows_in(results: pl.DataFrame) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=60, deadline=None)
 @given(log=logs, shape=shapes(), workers=st.integers(1, 4), drain=st.booleans(), batch=st.integers(1, 9))
-def test_a_model_of_single_events_is_refused() -> None:
-    app = App("app")
-    app.batch(Topic("readings", timestamp="ts", fields=["v"]), sink="scores", name="fraud")(
-        lambda batch: batch["v"]
-    )
-    with pytest.raises(
-        ConfigError, match=r"model='fraud': scores single events, .* call its predict on the fra"
-    ):
-        app.backtest(pd.DataFrame({"ts": [1], "v": [1.0], "key": ["a"]}))
-
-
 def test_rows_in_order_give_what_the_same_records_give(
     log: Log, shape: Shape, workers: int, drain: bool, batch: int
 ) -> None:
@@ -567,3 +556,14 @@ def test_limits_of_a_live_process_and_its_start_do_not_apply() -> None:
         lambda b: b.lengths
     )
     assert len(app.backtest(readings_frame())) == 6
+
+
+def test_a_model_of_single_events_is_refused() -> None:
+    app = App("app")
+    app.batch(Topic("readings", timestamp="ts", fields=["v"]), sink="scores", name="fraud")(
+        lambda batch: batch["v"]
+    )
+    with pytest.raises(
+        ConfigError, match=r"model='fraud': scores single events, .* call its predict on the fra"
+    ):
+        app.backtest(pd.DataFrame({"ts": [1], "v": [1.0], "key": ["a"]}))

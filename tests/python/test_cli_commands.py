@@ -6,15 +6,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from millstream import _app, _core
 from millstream.cli import main
+from millstream.cli._screen import Screen
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2"
@@ -237,6 +240,7 @@ class Engine:
 
     def stop(self) -> None: ...
     def abort(self) -> None: ...
+    def serve(self, web: str) -> None: ...
 
     def metrics(self) -> dict[str, object]:
         return {"consumed": 3}
@@ -303,10 +307,12 @@ def test_set_and_lanes_go_before_the_code(engine: type[Engine]) -> None:
 
 
 def test_models_of_events_have_settings_of_their_own(engine: type[Engine]) -> None:
-    result = millstream("run", "pipeline:scored", "--no-web", "--set", "fraud.max_events=8")
+    result = millstream("run", "pipeline:scored", "--quiet", "--set", "fraud.max_events=8")
     assert result.exit_code == 0, result.stderr
-    assert "fraud: watch.readings, every event -> scores" in result.stderr
     assert engine.plan["models"][0]["max_batch"] == 8
+    shown = StringIO()
+    Screen(Console(file=shown), dict).banner(engine.plan)
+    assert "fraud: watch.readings, every event -> scores" in shown.getvalue()
     result = millstream("run", "pipeline:scored", "--set", "fraud.late=topic")
     assert result.exit_code == 2
     assert "'late' cannot be set here; write one of max_events, workers," in result.stderr

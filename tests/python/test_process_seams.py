@@ -29,7 +29,7 @@ def scores(model: Any, fed: list[Record], source: Topic = READINGS, **options: A
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_events_are_scored_as_in_threads_to_the_last_bit(dtype: Any) -> None:
-    source = Topic("readings", timestamp="ts", fields=["v"], context=["site"], dtype=dtype)
+    source = Topic("readings", timestamp="ts", fields=["v"], context=["site"], dtype=dtype, missing="nan")
     sites = ["hall", None, True, 7]
     fed = [
         Record({"ts": n * 700, "v": n / 7, "site": sites[n % 4]}, key=key, partition=n % 2)

@@ -214,7 +214,12 @@ def test_estimators_take_batches_and_are_one() -> None:
 def test_an_estimator_that_is_added_again_takes_the_place_of_the_earlier_one() -> None:
     app = app_of(LogisticRegression().fit(X, NAMES), name="level")
     again = LogisticRegression().fit(X, ["cold", "cold", "hot", "hot"])
-    where = {"source": READINGS, "window": TUMBLING, "features": lambda batch: means(batch), "name": "level"}
+    where: dict[str, Any] = {
+        "source": READINGS,
+        "window": TUMBLING,
+        "features": lambda batch: means(batch),
+        "name": "level",
+    }
     app.add_model(again, sink="results", **where)
     assert fields(app)["prediction"] == ["cold", "cold", "hot", "hot"]
     with pytest.raises(ConfigError, match="is taken by another model"):

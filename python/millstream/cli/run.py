@@ -41,11 +41,15 @@ Examples:
     multiple=True,
     metavar="MODEL.KEY=VALUE",
     help="Over @app.model(KEY=): workers, max_batch, max_batch_events, target, timeout, retries, on_error or "
-    "late.",
+    "late; over @app.batch(KEY=): max_events, too.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line to standard output.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Figures, as one JSON object per line to standard output."
+)
 @click.option("--quiet", is_flag=True, help="Print warnings and errors alone.")
-@click.option("--log-json", is_flag=True, help="Say everything as log records, one JSON object a line.")
+@click.option(
+    "--log-json", is_flag=True, help="All that it says, as one JSON log record per line to standard error."
+)
 def run(
     target: str,
     until: Literal["end"] | None,

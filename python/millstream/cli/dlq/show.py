@@ -3,13 +3,12 @@
 import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from millstream.cli._errors import one_line_errors
-from millstream.cli._table import columns, printable
+from millstream.cli._table import columns, moment, printable
 from millstream.cli._target import app_argument, load_app
 from millstream.cli.dlq._letters import (
     RECORD_REASONS,
@@ -152,11 +151,4 @@ def _text(value: bytes | None) -> str:
 
 
 def _time(ms: object) -> str:
-    if not isinstance(ms, int):
-        return "?"
-    try:
-        return (
-            datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"
+    return moment(ms) if isinstance(ms, int) else "?"

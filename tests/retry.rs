@@ -1,4 +1,4 @@
-//! Windows called again from their dead letters: the results are those that a run without the failure writes, whether
+//! Windows and events called again from their dead letters: the results are those that a run without the failure writes, whether
 //! the values are in the dead letter or have to be read from the source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -13,13 +13,13 @@ use millstream::config::Plan;
 use millstream::error::{Error, Result};
 use millstream::lane::Routes;
 use millstream::metrics::Metrics;
-use millstream::predict::{Model as Predict, Outputs};
+use millstream::predict::{Column, Model as Predict, Outputs};
 use millstream::record::RawRecord;
 use millstream::retry::{Outcome, Setting, Written, call_again};
 use millstream::sink::{MemoryLog, MemoryRecord};
 use millstream::source::{Replay, ReplayRange};
 use oracle::log::{Rng, Shape, random_log, random_models};
-use oracle::{Event, Model};
+use oracle::{Event, Floor, Model, Spec};
 use serde_json::{Value, json};
 
 const MAX_FUTURE: i64 = 60_000;
@@ -172,6 +172,63 @@ fn a_window_called_again_has_the_result_it_would_have_had() {
         }
     }
     assert!(seen > 100, "the test has no teeth: {seen}");
+}
+
+/// Of single events returns the sequence number.
+fn scorer(fails: bool) -> Arc<dyn Predict> {
+    Arc::new(move |batch: &mut Batch| -> Result<Outputs> {
+        if fails && batch.windows.iter().any(|event| poison(event.start)) {
+            return Err(raised("ValueError: no"));
+        }
+        let seqs = (0..batch.len()).map(|row| batch.values.get(row) as i64).collect();
+        Ok(vec![("seq".to_owned(), Column::Ints(seqs))].into())
+    })
+}
+
+#[test]
+fn a_single_event_called_again_has_the_result_it_would_have_had() {
+    let mut seen = 0;
+    for seed in 0..20 {
+        let spec = Spec { size: 1, hop: 1, offset: 0, grace: 0, min_events: 1 };
+        let models = [Model { spec, floor: Floor::None }];
+        let settings = Settings { max_future: Some(MAX_FUTURE), ..Settings::default() };
+        let windows = engine::plan(&models, &settings);
+        let mut plan = (*windows).clone();
+        plan.models[0].timestamps = false;
+        plan.models[0].max_wait_ms = Some(0);
+        let plan = Arc::new(plan);
+        let mut events = random_log(seed, &Shape::of(&models, 200, MAX_FUTURE));
+        for (offset, event) in (0..).zip(&mut events) {
+            event.offset = offset;
+        }
+        let (failed, whole) =
+            (run(&plan, &models, &events, &scorer(true)), run(&plan, &models, &events, &scorer(false)));
+        let results = records(&whole, "out0");
+        let letters = dead_windows(&failed);
+        let outcomes = again(&plan, &failed, &letters, scorer(false)).unwrap();
+        let from_source: Vec<Written> = letters.iter().map(without_content).collect();
+        assert_eq!(again(&plan, &failed, &from_source, scorer(false)).unwrap(), outcomes);
+        for ((_, value), outcome) in letters.iter().zip(&outcomes) {
+            let letter: Value = serde_json::from_slice(value).unwrap();
+            let wanted = results.iter().find(|record| header(record, "id") == letter["id"].as_str().unwrap());
+            is_the_result(outcome, wanted.unwrap());
+            seen += 1;
+        }
+        for outcome in again(&windows, &failed, &letters, echo()).unwrap() {
+            let Outcome::Failed { error, .. } = &outcome else { panic!("{outcome:?}") };
+            assert!(error.contains("it is of one event, and the model reads windows now"), "{error}");
+        }
+    }
+    assert!(seen > 100, "the test has no teeth: {seen}");
+}
+
+/// Takes the values out of the dead letter of an event, as if they had been too many.
+fn without_content((key, value): &Written) -> Written {
+    let mut letter: Value = serde_json::from_slice(value).unwrap();
+    for name in ["values", "context"] {
+        letter.as_object_mut().unwrap().remove(name).unwrap();
+    }
+    (key.clone(), serde_json::to_vec(&letter).unwrap())
 }
 
 #[test]

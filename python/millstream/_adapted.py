@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
@@ -34,6 +35,10 @@ class Adapted:
 
     name: str | None
     """What it is called where nobody says."""
+    origin: str
+    """What it is made of: the class of an estimator, or a path."""
+    features: Features
+    """Makes its input of a batch."""
     make: Callable[[Declared], Any]
     """Makes what is loaded, with the methods of a model class."""
     many: bool
@@ -58,14 +63,15 @@ def adapt(model: object, features: object, method: object) -> Any:
                 "app.add_model() method", method, f"is no method of the {kind}", "choose another"
             )
         given = _features(kind, features)
-        return Adapted(name, lambda declared: EstimatorModel(model, given, chosen, declared), many=False)
+        origin = f"{type(model).__module__}.{type(model).__qualname__}"
+        return Adapted(name, origin, given, partial(EstimatorModel, model, given, chosen), many=False)
     if method != "predict":
         raise _check.refusal("app.add_model() method", method, "is for estimators only", "leave it out")
     if path is not None:
         from millstream._onnx import OnnxModel
 
-        given, file = _features(f"ONNX model {path.name}", features), path
-        return Adapted(path.stem, lambda declared: OnnxModel(file, given, declared), many=True)
+        given = _features(f"ONNX model {path.name}", features)
+        return Adapted(path.stem, str(path), given, partial(OnnxModel, path, given), many=True)
     if features is not None:
         problem = "is for fitted estimators and ONNX files only"
         raise _check.refusal(

@@ -277,9 +277,12 @@ class App:
             **options: Those of `model`, which says what they mean. `outputs` of an ONNX file: names for its
                 outputs, in their order, or for the columns of its only one; None: those that it has.
                 `name` is the name of the estimator's class or the stem of the file where it is not given.
+                With `pool="processes"` the estimator is pickled, and `features` is imported by its name.
 
         Raises:
-            ConfigError: An argument is of a wrong type or value, or the name is taken.
+            ConfigError: An argument is of a wrong type or value, or the name is taken. An estimator of the
+                same class, or the same file, from the same source to the same sink takes the place of its
+                earlier one, as by running a cell again, but not while the app runs.
         """
         self.model(source, window=window, sink=sink, **options)(adapt(model, features, method))
 
@@ -293,6 +296,7 @@ class App:
         target: Duration | None = None,
         workers: int = 1,
         per_worker: bool = False,
+        pool: Literal["threads", "processes"] = "threads",
         on_error: Literal["dead_letter", "fail", "skip"] = "dead_letter",
         retries: int = 0,
         timeout: Duration | None = None,
@@ -317,6 +321,7 @@ class App:
                 events is then found from what calls take. None: as many as there are, up to `max_events`.
             workers: See `model`.
             per_worker: See `model`.
+            pool: See `model`.
             on_error: What happens to an event that the model fails on; the others of its batch get their
                 results. See `model`.
             retries: See `model`.
@@ -343,6 +348,7 @@ class App:
                 target=target,
                 workers=workers,
                 per_worker=per_worker,
+                pool=pool,
                 on_error=on_error,
                 retries=retries,
                 timeout=timeout,

@@ -29,6 +29,7 @@ __all__ = [
     "reset",
     "reset_moves",
     "unpack_batch",
+    "unpack_events",
 ]
 
 __version__: str
@@ -716,6 +717,13 @@ def unpack_batch(
         names: The fields of the model.
         context: Its context fields.
         pad_batch_to: Windows that its dense arrays have at the least.
+
+    Raises:
+        ValueError: That is no batch.
+    """
+
+def unpack_events(packed: NDArray[np.uint8], names: list[str], context: list[str]) -> EventBatch:
+    """Return the batch of single events that another process wrote to shared memory; see `unpack_batch`.
 
     Raises:
         ValueError: That is no batch.

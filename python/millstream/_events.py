@@ -7,7 +7,7 @@ from typing import Any
 from millstream import _check, _model
 from millstream._core import EventBatch
 from millstream._durations import Duration, duration_ms
-from millstream._model import ModelSpec, OnError
+from millstream._model import ModelSpec, OnError, Pool
 from millstream._topic import Topic
 from millstream._windows import TumblingWindow
 from millstream.errors import ConfigError
@@ -46,6 +46,7 @@ def declare(
     target: Duration | None,
     workers: int,
     per_worker: bool,
+    pool: Pool,
     on_error: OnError,
     retries: int,
     timeout: Duration | None,
@@ -75,7 +76,7 @@ def declare(
             target=target,
             workers=workers,
             per_worker=per_worker,
-            pool="threads",
+            pool=pool,
             late="drop",
             on_error=on_error,
             retries=retries,

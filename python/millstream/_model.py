@@ -21,7 +21,7 @@ _MOST_WORKERS = 256
 _MOST_WINDOWS = 1 << 20
 _MOST_RETRIES = 100
 # The fields of a result record that are not the model's.
-_RESERVED_FIELDS = ("key", "window", "n_events")
+RESERVED_FIELDS = ("key", "window", "n_events")
 # The methods of a model class, with the arguments that each is called with beside self.
 _METHODS = {"load": "", "predict": "batch", "warmup": "batch", "close": ""}
 
@@ -118,7 +118,7 @@ def declare(
         retries=_check.count(f"{owner} retries", retries, least=0, most=_MOST_RETRIES),
         timeout_ms=None if timeout is None else duration_ms(f"{owner} timeout", timeout),
         load_timeout_ms=None if load_timeout is None else duration_ms(f"{owner} load_timeout", load_timeout),
-        outputs=None if outputs is None else output_names(f"{owner} outputs", outputs, _RESERVED_FIELDS),
+        outputs=None if outputs is None else output_names(f"{owner} outputs", outputs, RESERVED_FIELDS),
         timestamps=_check.flag(f"{owner} timestamps", timestamps),
         pad_batch_to=pad_batch_to,
         batch=batch,

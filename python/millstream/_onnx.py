@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from millstream._adapted import Declared, Features, checked_rows
 from millstream._core import WindowBatch
+from millstream._model import RESERVED_FIELDS
+from millstream._pool import blas
 from millstream.errors import ConfigError, ModelError
 
 _DTYPES = {
@@ -18,8 +20,6 @@ _DTYPES = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
 }
-# The fields of a result record that are not the model's.
-_RESERVED_FIELDS = ("key", "window", "n_events")
 
 
 class OnnxModel:
@@ -43,7 +43,7 @@ class OnnxModel:
         if not self._path.is_file():
             raise self._refusal(f"there is no such file, seen from {os.getcwd()}")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = max(1, (os.cpu_count() or 1) // self._declared.workers)
+        options.intra_op_num_threads = blas.share(self._declared.workers)
         try:
             self._session = onnxruntime.InferenceSession(
                 str(self._path), options, providers=["CPUExecutionProvider"]
@@ -115,7 +115,7 @@ class OnnxModel:
             raise self._refusal(
                 f"has {len(given)} outputs, {given}, and outputs={[*names]} names {len(names)}"
             )
-        reserved = [name for name in given if name in _RESERVED_FIELDS]
+        reserved = [name for name in given if name in RESERVED_FIELDS]
         if reserved:
             raise self._refusal(
                 f"has an output {reserved[0]!r}, as each result record has; rename it by outputs="

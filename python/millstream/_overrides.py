@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from millstream import _check
 from millstream._durations import duration_ms
+from millstream._events import _MOST_EVENTS, EventModelSpec
 from millstream._model import (
     _MOST_RETRIES,
     _MOST_WINDOWS,
@@ -46,6 +47,11 @@ _KEYS: Mapping[str, tuple[str, Callable[[str, str], object]]] = {
     "on_error": ("on_error", _choice(get_args(OnError))),
     "late": ("late", _choice(get_args(Late))),
 }
+# The same of `@app.batch`.
+_OF_EVENTS: Mapping[str, tuple[str, Callable[[str, str], object]]] = {
+    "max_events": ("max_batch", _whole(1, _MOST_EVENTS)),
+    **{name: _KEYS[name] for name in ("workers", "target", "timeout", "retries", "on_error")},
+}
 
 
 def lanes(settings: Settings, number: int) -> Settings:
@@ -77,10 +83,11 @@ def models(specs: Sequence[ModelSpec], assignments: Sequence[str]) -> list[Model
         if name not in changed:
             fix = f"write one of {', '.join(changed)}" if changed else "add one"
             raise _check.refusal("--set", assignment, f"there is no model {name!r} in this app", fix)
-        if key not in _KEYS:
+        keys = _OF_EVENTS if isinstance(changed[name], EventModelSpec) else _KEYS
+        if key not in keys:
             problem = f"{key!r} cannot be set here"
-            raise _check.refusal("--set", assignment, problem, f"write one of {', '.join(_KEYS)}")
-        field, read = _KEYS[key]
+            raise _check.refusal("--set", assignment, problem, f"write one of {', '.join(keys)}")
+        field, read = keys[key]
         given: dict[str, Any] = {field: read(f"--set {place}", text)}
         changed[name] = _with_padding(replace(changed[name], **given))
     return list(changed.values())

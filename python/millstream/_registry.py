@@ -4,6 +4,7 @@ import logging
 from collections.abc import MutableSequence
 
 from millstream import _check
+from millstream._adapted import Adapted
 from millstream._model import ModelSpec
 
 _log = logging.getLogger("millstream.app")
@@ -14,8 +15,9 @@ def add(
 ) -> None:
     """Add a model, or put it in the place of an earlier definition of the same one.
 
-    The same one is a function or class of the same module and qualified name. Lambdas all share one, so they
-    are never the same.
+    The same one is a function or class of the same module and qualified name; lambdas all share one, so they
+    are never the same. An estimator or an ONNX file has no such name: there it is the same class, or path,
+    from the same source to the same sink.
 
     Raises:
         ConfigError: The name is that of another model, or of a model that runs.
@@ -23,7 +25,7 @@ def add(
     for place, other in enumerate(models):
         if other.name != spec.name:
             continue
-        if not _redefined(other.target, spec.target):
+        if not _redefined(other, spec):
             problem = f"is taken by another model of App({app!r})"
             raise _check.refusal(f"{decorator} name", spec.name, problem, "give one of them another name=")
         if running:
@@ -37,9 +39,16 @@ def add(
     models.append(spec)
 
 
-def _redefined(before: object, now: object) -> bool:
-    path, again = (
-        (getattr(target, "__module__", None), getattr(target, "__qualname__", None))
-        for target in (before, now)
-    )
-    return None not in again and "<lambda>" not in str(again[1]) and path == again
+def _redefined(before: ModelSpec, now: ModelSpec) -> bool:
+    path, again = _path(before), _path(now)
+    return again is not None and path == again
+
+
+def _path(spec: ModelSpec) -> tuple[str, ...] | None:
+    target = spec.target
+    if isinstance(target, Adapted):
+        return (target.origin, spec.source.name, spec.sink)
+    name = getattr(target, "__qualname__", None)
+    if name is None or "<lambda>" in str(name):
+        return None
+    return (str(getattr(target, "__module__", None)), str(name))

@@ -33,15 +33,19 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        return json.dumps({"time": time.replace("+00:00", "Z"), **self.fields(record)}, default=str)
+
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return all of the line but its time."""
         line: dict[str, Any] = {
-            "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _OWN and name not in line}
+        taken = _OWN | line.keys() | {"time", "type"}
+        line |= {name: value for name, value in vars(record).items() if name not in taken}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(line, default=str)
+        return line

@@ -10,13 +10,14 @@ use super::check::{ask, checked};
 use super::client::{PyRecord, as_tuple};
 use super::error::to_py;
 use super::log::hand_over;
-use super::model::PyModel;
 use super::offline::Bytes;
+use super::process::caller;
 use crate::config::Plan;
 use crate::error::Result;
 use crate::kafka::Topics;
 use crate::kafka::dead_letters::{self, Answers, Pile};
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::retry::{Answer, Outcome, Setting, Written, call_again};
 use crate::time::Millis;
 
@@ -124,7 +125,7 @@ impl DeadLetterTopic {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
         let oldest = sink.and_then(|sink| sink.retention_ms).map(|kept| now.saturating_sub(kept));
         let routes = topics.routes(&self.plan);
-        let predictor = Arc::new(PyModel::new(config, calls));
+        let predictor = caller(config, calls, &Arc::new(Metrics::new(&self.plan)), model);
         let (says, reader) = crate::log::channel();
         let outcomes = py.detach(move || {
             let mut replay = dead_letters::replay(&self.plan, &says)?;

@@ -8,12 +8,11 @@ use pyo3::types::PyDict;
 
 use super::backtest::{self, Tables, Wanted};
 use super::error::to_py;
-use super::model::PyModel;
 use super::offline::{Fed, Output, run_test};
-use super::process::ProcessModel;
+use super::process::caller;
 use super::wait::{STEP, beside};
 use super::{log, metrics};
-use crate::config::{Plan, PoolKind};
+use crate::config::Plan;
 use crate::control::Control;
 use crate::error::Error;
 use crate::kafka::{self, Topics};
@@ -97,10 +96,7 @@ impl Engine {
         let metrics = self.current().1.clone();
         let models = self.hooks.iter().zip(&self.plan.models).enumerate().map(|(index, (hooks, config))| {
             let calls: Vec<Py<PyAny>> = hooks.call_method0(py, "open")?.extract(py)?;
-            Ok(match config.pool {
-                PoolKind::Threads => Arc::new(PyModel::new(config, calls)) as Arc<dyn Model>,
-                PoolKind::Processes => Arc::new(ProcessModel::new(config, calls, metrics.clone(), index)),
-            })
+            Ok(caller(config, calls, &metrics, index))
         });
         models.collect()
     }

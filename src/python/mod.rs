@@ -47,7 +47,7 @@ mod _core {
     #[pymodule_export]
     use super::features;
     #[pymodule_export]
-    use super::process::unpack_batch;
+    use super::process::{unpack_batch, unpack_events};
     #[pymodule_export]
     use super::result_table::ArrowTable;
     #[pymodule_export]

@@ -9,16 +9,30 @@ use pyo3::prelude::*;
 
 use super::batch::{Declared, WindowBatch};
 use super::error::raised;
-use super::model::{attached, detached, too_late};
+use super::events::EventBatch;
+use super::model::{PyModel, attached, detached, too_late};
 use super::outputs;
 use crate::batch::Batch;
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, PoolKind};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::predict::{Model, Outputs, Packed, unpack};
 
-/// What the workers of a model call: a `Worker` of `millstream._processes` each.
-pub(super) struct ProcessModel {
+/// What calls a model: `calls` is what `open` of its hooks has returned.
+pub(super) fn caller(
+    config: &ModelConfig,
+    calls: Vec<Py<PyAny>>,
+    metrics: &Arc<Metrics>,
+    index: usize,
+) -> Arc<dyn Model> {
+    match config.pool {
+        PoolKind::Threads => Arc::new(PyModel::new(config, calls)),
+        PoolKind::Processes => Arc::new(ProcessModel::new(config, calls, metrics.clone(), index)),
+    }
+}
+
+/// What the workers of a model call: a `Worker` of `millstream._pool` each.
+struct ProcessModel {
     name: String,
     outputs: Option<Vec<String>>,
     pad_to: Option<usize>,
@@ -28,12 +42,7 @@ pub(super) struct ProcessModel {
 }
 
 impl ProcessModel {
-    pub(super) fn new(
-        config: &ModelConfig,
-        workers: Vec<Py<PyAny>>,
-        metrics: Arc<Metrics>,
-        index: usize,
-    ) -> Self {
+    fn new(config: &ModelConfig, workers: Vec<Py<PyAny>>, metrics: Arc<Metrics>, index: usize) -> Self {
         let (name, outputs) = (config.name.clone(), config.outputs.clone());
         Self { name, outputs, pad_to: config.pad_batch_to, workers, metrics, index }
     }
@@ -94,9 +103,25 @@ pub(super) fn unpack_batch(
     context: Vec<String>,
     pad_batch_to: Option<usize>,
 ) -> PyResult<WindowBatch> {
+    let mut batch = unpacked(py, packed)?;
+    WindowBatch::new(py, &Arc::new(Declared { names, context, pad_to: pad_batch_to }), &mut batch)
+}
+
+/// The same of single events.
+#[pyfunction]
+pub(super) fn unpack_events(
+    py: Python<'_>,
+    packed: &Bound<'_, PyArray1<u8>>,
+    names: Vec<String>,
+    context: Vec<String>,
+) -> PyResult<EventBatch> {
+    let mut batch = unpacked(py, packed)?;
+    EventBatch::new(py, &Arc::new(Declared { names, context, pad_to: None }), &mut batch)
+}
+
+fn unpacked(py: Python<'_>, packed: &Bound<'_, PyArray1<u8>>) -> PyResult<Batch> {
     let packed = packed.readonly();
     let bytes = packed.as_slice()?;
     let batch = py.detach(|| unpack(bytes));
-    let mut batch = batch.ok_or_else(|| PyValueError::new_err("the shared memory holds no batch"))?;
-    WindowBatch::new(py, &Arc::new(Declared { names, context, pad_to: pad_batch_to }), &mut batch)
+    batch.ok_or_else(|| PyValueError::new_err("the shared memory holds no batch"))
 }

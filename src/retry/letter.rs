@@ -1,12 +1,13 @@
-//! The dead letter of a window, read back: which window it was, and what was in it. Values that it does not hold are
-//! read from the source again.
+//! The dead letter of a window or of a single event, read back: which one it was, and what was in it. Values that it
+//! does not hold are read from the source again.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::{ModelConfig, Plan};
+use crate::config::{ModelConfig, Plan, Unit};
 use crate::context::{Context, ContextValue, last_values, pick};
 use crate::decode::Decoder;
 use crate::error::Error;
@@ -19,10 +20,18 @@ use crate::time::Millis;
 pub(super) struct Letter {
     /// The identity of the window.
     pub(super) id: String,
-    /// Its bounds.
+    /// Its bounds; of a single event the millisecond that it is in.
+    #[serde(default)]
     pub(super) window: Bounds,
     /// How many events it has.
+    #[serde(default)]
     pub(super) n_events: usize,
+    /// When a single event was.
+    #[serde(default)]
+    timestamp: Option<Millis>,
+    /// Where a single event is.
+    #[serde(default)]
+    offset: Option<i64>,
     /// Where they come from.
     topic: String,
     /// The source partition.
@@ -39,7 +48,7 @@ pub(super) struct Letter {
 }
 
 /// From and until when.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Bounds {
     pub(super) start: Millis,
     pub(super) end: Millis,
@@ -66,7 +75,18 @@ pub(super) struct Content {
 impl Letter {
     /// Reads the value of a dead letter.
     pub(super) fn parse(value: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(value).map_err(|error| format!("the dead letter cannot be read: {error}"))
+        let unreadable = |why: &dyn Display| format!("the dead letter cannot be read: {why}");
+        let mut letter: Self = serde_json::from_slice(value).map_err(|error| unreadable(&error))?;
+        if let (Some(time), Some(offset)) = (letter.timestamp, letter.offset) {
+            letter.window = Bounds { start: time, end: time.saturating_add(1) };
+            letter.n_events = 1;
+            letter.timestamps = letter.values.is_some().then(|| vec![time]);
+            letter.offsets = Some(Offsets { first: offset, last: offset });
+        }
+        if letter.n_events == 0 {
+            return Err(unreadable(&"it is of no window, and of no event"));
+        }
+        Ok(letter)
     }
 
     /// What the window holds; from its source where the letter leaves it out. What is wrong is said in words.
@@ -77,6 +97,14 @@ impl Letter {
         key: &[u8],
         replay: &mut dyn Replay,
     ) -> Result<Content, String> {
+        let unit = if self.offset.is_some() { Unit::Event } else { Unit::Window };
+        if unit != model.unit() {
+            return Err(format!(
+                "it is of one {}, and the model reads {}s now",
+                unit.one(),
+                model.unit().one()
+            ));
+        }
         let topic = &plan.sources[model.source].topic;
         if self.topic != *topic {
             return Err(format!(

@@ -1,5 +1,5 @@
-//! Windows that a model has failed on are called again, from their dead letters: as a run calls them, with retries, the
-//! search for those to blame, and the breaker.
+//! Windows and single events that a model has failed on are called again, from their dead letters: as a run calls
+//! them, with retries, the search for those to blame, and the breaker.
 
 mod letter;
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from millstream import WindowBatch
+from millstream import EventBatch, WindowBatch
 
 
 class Unlike(Exception):
@@ -30,6 +30,43 @@ def everything(batch: WindowBatch) -> dict[str, Any]:
         "mean": [float(window.values.mean()) for window in batch],
         "padded": batch.pad(3)[0].sum(axis=(1, 2)),
     }
+
+
+def everything_of_events(batch: EventBatch) -> dict[str, Any]:
+    """Return all that a model can see of each event, to the last bit."""
+    return {
+        "name": [str(key) for key in batch.keys],
+        "partitioned": batch.partitions,
+        "where": batch.offsets,
+        "when": batch.timestamps,
+        "bits": [event.values.tobytes().hex() for event in batch],
+        "site": batch.context["site"],
+        "dtype": [str(batch.values.dtype)] * len(batch),
+    }
+
+
+def crashes_on_seven(batch: EventBatch) -> Any:
+    """End the process where an event has the value 7."""
+    if (batch["v"] == 7).any():
+        os._exit(3)
+    return batch["v"]
+
+
+class Warm:
+    """Scores events, and was warmed up with some."""
+
+    def warmup(self, batch: EventBatch) -> None:
+        """Remember of what kind the batch was."""
+        self.kind = type(batch).__name__
+
+    def predict(self, batch: EventBatch) -> list[str]:
+        """Return it."""
+        return [self.kind] * len(batch)
+
+
+def means(batch: WindowBatch) -> Any:
+    """Return the features of an estimator."""
+    return batch.summary(["mean"])
 
 
 def where(batch: WindowBatch) -> dict[str, Any]:

@@ -211,6 +211,23 @@ def test_estimators_take_batches_and_are_one() -> None:
         app_of(FITTED, per_worker=True)
 
 
+def test_an_estimator_that_is_added_again_takes_the_place_of_the_earlier_one() -> None:
+    app = app_of(LogisticRegression().fit(X, NAMES), name="level")
+    again = LogisticRegression().fit(X, ["cold", "cold", "hot", "hot"])
+    where: dict[str, Any] = {
+        "source": READINGS,
+        "window": TUMBLING,
+        "features": lambda batch: means(batch),
+        "name": "level",
+    }
+    app.add_model(again, sink="results", **where)
+    assert fields(app)["prediction"] == ["cold", "cold", "hot", "hot"]
+    with pytest.raises(ConfigError, match="is taken by another model"):
+        app.add_model(IsolationForest().fit(X), sink="results", **where)
+    with pytest.raises(ConfigError, match="is taken by another model"):
+        app.add_model(again, sink="elsewhere", **where)
+
+
 def test_add_model_has_the_options_of_model() -> None:
     parameters = inspect.signature(App.model).parameters
     own = ("self", "source", "window", "sink")

@@ -556,3 +556,14 @@ def test_limits_of_a_live_process_and_its_start_do_not_apply() -> None:
         lambda b: b.lengths
     )
     assert len(app.backtest(readings_frame())) == 6
+
+
+def test_a_model_of_single_events_is_refused() -> None:
+    app = App("app")
+    app.batch(Topic("readings", timestamp="ts", fields=["v"]), sink="scores", name="fraud")(
+        lambda batch: batch["v"]
+    )
+    with pytest.raises(
+        ConfigError, match=r"model='fraud': scores single events, .* call its predict on the fra"
+    ):
+        app.backtest(pd.DataFrame({"ts": [1], "v": [1.0], "key": ["a"]}))

@@ -6,15 +6,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from millstream import _app, _core
 from millstream.cli import main
+from millstream.cli._screen import Screen
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2"
@@ -38,6 +41,19 @@ class Broken:
     def predict(self, batch):
         return batch.lengths
 
+class Needs:
+    def load(self, params):
+        self.limit = params["limit"] + 1
+
+    def predict(self, batch):
+        return batch.lengths
+
+needs = make(Needs, brokers="embedded")
+apart = make(fine, brokers="embedded")
+apart.add_model(fine, source=Topic("watch.readings", timestamp="ts", fields=["ax"]), name="apart",
+    window=TumblingWindow("10s", grace="5s"), sink="watch.apart", pool="processes")
+scored = App("scored", brokers="embedded")
+scored.batch(Topic("watch.readings", timestamp="ts", fields=["ax"]), sink="scores", name="fraud")(fine)
 embedded = make(fine, brokers="embedded")
 broken = make(Broken, brokers="embedded")
 away = make(fine, brokers="127.0.0.1:9")
@@ -82,7 +98,7 @@ def test_help_ends_with_an_example(words: str) -> None:
 @pytest.mark.parametrize(("words", "command"), list(commands(main)))
 def test_every_command_and_option_is_in_the_reference(words: str, command: click.Command) -> None:
     about_all, *pages = (ROOT / "docs" / "cli.md").read_text().split("\n## ")
-    (page,) = [page for page in pages if re.match(f"`millstream {words}( [A-Z:]+)?`", page)]
+    (page,) = [page for page in pages if re.match(rf"`millstream {words}( [A-Z:.=\[\]]+)*`", page)]
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert f"`{parameter.opts[-1]}" in (about_all if "-A" in parameter.opts else page)
@@ -166,6 +182,34 @@ def test_check_loads_the_models_and_tells_which_raises() -> None:
     assert "models" not in result.stdout
 
 
+def test_check_gives_params_to_the_models() -> None:
+    result = millstream("check", "pipeline:needs")
+    assert result.exit_code == 1
+    assert "load(self, params) needs params" in result.stdout
+    result = millstream("check", "pipeline:needs", "--param", "limit=x")
+    assert (result.exit_code, "load or warmup raised TypeError" in result.stdout) == (1, True)
+    result = millstream("check", "pipeline:needs", "--param", "limit=3")
+    assert (result.exit_code, "model activity: loaded and warmed up" in result.stdout) == (0, True)
+
+
+def test_check_loads_models_in_processes_where_a_run_would(tmp_path: Path) -> None:
+    result = millstream("check", "pipeline:apart")
+    assert result.exit_code == 0, result.output
+    assert "model apart: loaded and warmed up" in result.stdout
+    # Another process cannot import what this one has changed.
+    (tmp_path / "pipeline.py").write_text("raise OSError('no weights')")
+    result = millstream("check", "pipeline:apart")
+    assert result.exit_code == 1
+    assert "model 'apart' pool='processes': a process of its own cannot import the model" in result.stdout
+
+
+def test_a_retry_without_the_params_that_a_model_needs_is_a_mistake() -> None:
+    result = millstream("dlq", "retry", "pipeline:needs")
+    assert (result.exit_code, "load(self, params) needs params" in result.stderr) == (2, True)
+    result = millstream("dlq", "retry", "pipeline:needs", "--param", "limit")
+    assert (result.exit_code, "--param='limit': has no name or no value" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(("most", "code"), [("11", 0), ("10", 1)])
 def test_lag_is_a_table_with_a_total(monkeypatch: pytest.MonkeyPatch, most: str, code: int) -> None:
     behind = [
@@ -227,7 +271,7 @@ def test_json_is_a_line_for_the_start_each_log_line_and_the_end() -> None:
     assert [line["type"] for line in lines] == ["start", "log", "log", "summary"]
     assert (lines[0]["app"], lines[0]["topics"]) == ("activity", ["watch.readings"])
     assert (lines[1]["level"], lines[1]["logger"], lines[1]["message"]) == (
-        "INFO",
+        "info",
         "millstream.kafka",
         "started now",
     )
@@ -260,6 +304,18 @@ def test_set_and_lanes_go_before_the_code(engine: type[Engine]) -> None:
     (model,) = engine.plan["models"]
     changed = {"workers": 4, "max_batch": 8, "timeout_ms": 60_000, "retries": 2, "on_error": "skip"}
     assert {**model, **changed, "late": "topic", "target_ms": None} == model
+
+
+def test_models_of_events_have_settings_of_their_own(engine: type[Engine]) -> None:
+    result = millstream("run", "pipeline:scored", "--quiet", "--set", "fraud.max_events=8")
+    assert result.exit_code == 0, result.stderr
+    assert engine.plan["models"][0]["max_batch"] == 8
+    shown = StringIO()
+    Screen(Console(file=shown), dict).banner(engine.plan)
+    assert "fraud: watch.readings, every event -> scores" in shown.getvalue()
+    result = millstream("run", "pipeline:scored", "--set", "fraud.late=topic")
+    assert result.exit_code == 2
+    assert "'late' cannot be set here; write one of max_events, workers," in result.stderr
 
 
 @pytest.mark.usefixtures("engine")

@@ -136,6 +136,14 @@ def test_a_window_is_shown_with_its_first_rows_and_its_traceback() -> None:
     assert "left out: offsets 3 to 99" in shown(window(offsets={"first": 3, "last": 99}))
 
 
+def test_a_single_event_is_shown_with_its_time_and_offset() -> None:
+    told = {"model": "m", "id": "ab", "timestamp": 5_000, "offset": 41, "fields": ["ax"], "values": [[1.5]]}
+    text = shown(letter(json.dumps(told).encode(), reason="model_error", model="m", offset="41"))
+    assert "event   1970-01-01T00:00:05.000Z, offset 41" in text
+    assert "1.5" in text
+    assert "window" not in text
+
+
 def test_what_is_shown_is_bearable_whatever_it_is() -> None:
     hostile = "\x1b[2J\x07\x9b\u202e"
     text = shown(

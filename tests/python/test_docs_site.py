@@ -12,7 +12,7 @@ import pytest
 
 import millstream
 from harness import headers, reading
-from millstream import App, MillstreamError, Record, Topic, WindowBatch, _settings
+from millstream import App, MillstreamError, Record, Topic, WindowBatch, _settings, _web
 from millstream.cli._errors import one_line_errors
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,8 @@ def test_every_variable_of_the_environment_is_listed() -> None:
     listed = set(codes([row[0] for row in rows("reference/settings.md", "Environment")]))
     sources = "".join(path.read_text() for path in (ROOT / "python").rglob("*.py"))
     assert listed == set(re.findall(r"MILLSTREAM_[A-Z_]*[A-Z]\b", sources))
-    assert listed == set(re.findall(r"MILLSTREAM_[A-Z_]*[A-Z]\b", _settings.__doc__ or ""))
+    told = f"{_settings.__doc__}{_web.__doc__}"
+    assert listed == set(re.findall(r"MILLSTREAM_[A-Z_]*[A-Z]\b", told))
 
 
 def test_every_librdkafka_setting_that_is_refused_is_listed() -> None:

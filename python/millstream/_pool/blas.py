@@ -25,6 +25,12 @@ def threads_each(workers: int) -> int | None:
     return max(1, cores() // workers)
 
 
+def share(workers: int) -> int:
+    """Return the threads of a library that has to be told, by worker: `OMP_NUM_THREADS`, or its share."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) > 0 else max(1, cores() // workers)
+
+
 def limit_process(threads: int) -> None:
     """Set the limit for libraries that this process has not loaded yet."""
     for variable in _VARIABLES:

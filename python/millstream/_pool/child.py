@@ -12,7 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from millstream._core import WindowBatch, unpack_batch
+from millstream._core import EventBatch, WindowBatch, unpack_batch, unpack_events
+from millstream._events import EventModelSpec
 from millstream._hooks import ModelHooks
 from millstream._model import ModelSpec
 from millstream._pool import blas
@@ -80,9 +81,14 @@ def _unpacked(packed: bytes) -> tuple[ModelSpec, dict[str, Any] | None]:
     return spec, params
 
 
-def _answer(spec: ModelSpec, predict: Callable[[WindowBatch], Any], segment: Segment, size: int) -> bytes:
+def _answer(spec: ModelSpec, predict: Callable[..., Any], segment: Segment, size: int) -> bytes:
     process, source = os.getpid(), spec.source
-    batch = unpack_batch(segment.view(size), list(source.fields), list(source.context), spec.pad_batch_to)
+    packed, fields, context = segment.view(size), list(source.fields), list(source.context)
+    batch: WindowBatch | EventBatch
+    if isinstance(spec, EventModelSpec):
+        batch = unpack_events(packed, fields, context)
+    else:
+        batch = unpack_batch(packed, fields, context, spec.pad_batch_to)
     try:
         answer = ("returned", predict(batch))
     except BaseException as error:

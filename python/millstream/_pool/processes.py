@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from millstream import _check
+from millstream._adapted import Adapted
 from millstream._model import ModelSpec
 from millstream._pool import blas
 from millstream._pool.worker import Ended, Worker
@@ -118,25 +119,39 @@ class ProcessHooks:
 
 
 def _packed(spec: ModelSpec, params: dict[str, Any] | None) -> bytes:
-    """Return what a process loads the model from: its name, for a function or a class."""
-    setting = f"model {spec.name!r} pool"
-    if getattr(spec.target, "__module__", None) == "__main__" and not _main_is_a_file():
+    """Return what a process loads the model from: its name; an estimator is pickled itself."""
+    setting, target = f"model {spec.name!r} pool", spec.target
+    what, code = ("features", target.features) if isinstance(target, Adapted) else ("the model", target)
+    if getattr(code, "__module__", None) == "__main__" and not _main_is_a_file():
         raise _check.refusal(
             setting,
             spec.pool,
-            "the model was defined in a notebook, at a prompt or by python -c, "
+            f"{what} was defined in a notebook, at a prompt or by python -c, "
             "from where no other process can import it",
             "move it into a file, models.py, and write from models import it; or use pool='threads'",
         )
+    try:
+        pickle.dumps(code)
+    except Exception as error:
+        raise _check.refusal(
+            setting,
+            spec.pool,
+            f"{what} cannot be imported by its name ({_line(error)})",
+            "define it at the top level of a module, under its own name; or use pool='threads'",
+        ) from error
     try:
         return pickle.dumps((replace(spec, workers=1, per_worker=False, pool="threads"), params))
     except Exception as error:
         raise _check.refusal(
             setting,
             spec.pool,
-            f"the model cannot be imported by its name ({' '.join(str(error).split())})",
-            "define it at the top level of a module, under its own name; or use pool='threads'",
+            f"the model or its params cannot be pickled ({_line(error)})",
+            "write a class that makes in load(self) what cannot be; or use pool='threads'",
         ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _main_is_a_file() -> bool:

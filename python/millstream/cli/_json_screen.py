@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from millstream import __version__
 from millstream.cli._screen import logged_plainly
+from millstream.logging import JsonFormatter
 
 _EVERY_S = 10.0
 
@@ -37,23 +38,23 @@ class JsonScreen:
 
     def banner(self, plan: Mapping[str, Any]) -> None:
         """Print what is about to run; no librdkafka setting among it."""
-        self._print(
-            "start",
-            version=__version__,
-            app=plan["name"],
-            group=plan["group_id"],
-            brokers=plan["brokers"],
-            guarantee=plan["guarantee"],
-            topics=[source["topic"] for source in plan["sources"]],
-            models=[{"name": model["name"], "sink": model["sink"]} for model in plan["models"]],
-        )
+        said = {
+            "version": __version__,
+            "app": plan["name"],
+            "group": plan["group_id"],
+            "brokers": plan["brokers"],
+            "guarantee": plan["guarantee"],
+            "topics": [source["topic"] for source in plan["sources"]],
+            "models": [{"name": model["name"], "sink": model["sink"]} for model in plan["models"]],
+        }
+        self._print("start", said)
 
     def tick(self) -> None:
         """Print the counters when 10 s have passed since they were printed last."""
         now = self._clock()
         if now - self._printed >= _EVERY_S:
             self._printed = now
-            self._print("progress", metrics=self._metrics())
+            self._print("progress", {"metrics": self._metrics()})
 
     def close(self) -> None:
         """Has nothing to give back."""
@@ -61,13 +62,13 @@ class JsonScreen:
     def summary(self) -> None:
         """Print the counters at the end."""
         seconds = round(self._clock() - self._began, 3)
-        self._print("summary", seconds=seconds, metrics=self._metrics())
+        self._print("summary", {"seconds": seconds, "metrics": self._metrics()})
 
     def log_handler(self) -> logging.Handler:
         """Return a handler that prints log lines in between."""
         return _Handler(self._print)
 
-    def _print(self, kind: str, **fields: Any) -> None:
+    def _print(self, kind: str, fields: Mapping[str, Any]) -> None:
         line = {"type": kind, "time": round(time.time(), 3), **fields}
         print(json.dumps(line, ensure_ascii=False, default=str), file=self._stream, flush=True)
 
@@ -96,10 +97,7 @@ class _Handler(logging.Handler):
     def __init__(self, print_line: Callable[..., None]) -> None:
         super().__init__()
         self._print_line = print_line
+        self._form = JsonFormatter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        said: dict[str, Any] = {"level": record.levelname, "logger": record.name}
-        said["message"] = record.getMessage()
-        if record.exc_info:
-            said["traceback"] = logging.Formatter().formatException(record.exc_info)
-        self._print_line("log", **said)
+        self._print_line("log", self._form.fields(record))

@@ -112,6 +112,8 @@ def _source_line(source: Mapping[str, Any]) -> str:
 def _model_line(model: Mapping[str, Any], sources: list[Mapping[str, Any]]) -> str:
     size, hop, grace = (format_ms(model[f"{name}_ms"]) for name in ("size", "hop", "grace"))
     topic = sources[model["source"]]["topic"]
+    if "max_wait_ms" in model:
+        return f"{model['name']}: {topic}, every event -> {model['sink']}"
     return f"{model['name']}: {topic}, {size} every {hop}, grace {grace} -> {model['sink']}"
 
 

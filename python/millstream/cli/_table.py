@@ -1,6 +1,9 @@
-"""Text for a terminal: rows in columns, and what others have written without its control characters."""
+"""Text for a terminal: columns, times, and what others have written, without its control characters."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
@@ -24,3 +27,11 @@ def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
 def printable(text: str) -> str:
     """Return a text from anywhere with escapes in place of what would steer a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def moment(ms: int) -> str:
+    """Return a time in ms since 1970 as RFC 3339; as it is where no calendar has it."""
+    try:
+        return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except OverflowError:
+        return f"{ms} ms"

@@ -5,14 +5,15 @@ from typing import Any, Literal
 
 import click
 
-from millstream import Disorder, _sources
+from millstream import Disorder, _params, _sources
 from millstream.cli._errors import Mistake, one_line_errors
+from millstream.cli._options import params_option
 from millstream.cli._target import load_app
 
 _EXAMPLE = """\b
 Examples:
   millstream backtest activity:app data.parquet --out results.parquet
-  millstream backtest activity:app data.csv --out results.csv --delay 2s --late 0.01"""
+  millstream backtest app:app readings=a.csv events=b.csv --out results.csv --delay 2s --late 0.01"""
 
 
 @click.command(epilog=_EXAMPLE)
@@ -25,6 +26,7 @@ Examples:
 )
 @click.option("--drain/--no-drain", default=True, help="Emit the windows still open at the end, or not.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads; one per core.")
+@params_option
 @click.option("--delay", help="Let events arrive up to this much after their time, such as 2s.")
 @click.option("--late", type=click.FloatRange(0, 1), help="Share of the events that arrive later than that.")
 @click.option("--late-by", help="By up to this much more; 1m.")
@@ -37,6 +39,7 @@ def backtest(
     order: Literal["time", "row"],
     drain: bool,
     workers: int | None,
+    params: tuple[str, ...],
     **disorder: Any,
 ) -> None:
     """Run an App, such as activity:app, on CSV or Parquet files, without a broker.
@@ -56,6 +59,7 @@ def backtest(
             workers=workers,
             disorder=_disorder(said) if said else None,
             with_dropped=True,
+            params=_params.parse(params),
         )
         frames = {out: results}
         if isinstance(results, dict):

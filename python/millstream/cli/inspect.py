@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -11,15 +10,16 @@ import click
 from millstream import _web
 from millstream.cli._errors import Mistake
 from millstream.cli._status import ask
+from millstream.cli._table import moment
 
 _HOLDS_NOTHING = 1
 _EVENTS = 20
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 _EXAMPLE = """\b
-Example:
-  millstream inspect --key watch-7"""
+Examples:
+  millstream inspect --key watch-7
+  millstream inspect --key 00ff --hex --url http://127.0.0.1:6067"""
 
 
 @click.command(epilog=_EXAMPLE)
@@ -75,9 +75,4 @@ def _number(value: float | None) -> str:
 
 
 def _time(ms: int | None) -> str:
-    if ms is None:
-        return "none"
-    try:
-        return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except OverflowError:
-        return f"{ms} ms"
+    return "none" if ms is None else moment(ms)

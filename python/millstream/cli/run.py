@@ -12,6 +12,7 @@ from millstream.cli._errors import one_line_errors
 from millstream.cli._json_screen import JsonScreen, QuietScreen
 from millstream.cli._live import LiveScreen
 from millstream.cli._log import LogScreen, errors_as_records
+from millstream.cli._options import params_option
 from millstream.cli._screen import Screen
 from millstream.cli._target import app_argument, load_app
 from millstream.cli._web import serve
@@ -32,13 +33,7 @@ Examples:
 @click.option("--web", metavar="HOST:PORT", help="Where the status page is; 127.0.0.1:6066 if not said.")
 @click.option("--no-web", is_flag=True, help="Serve no status page.")
 @click.option("--adopt", is_flag=True, help="Take a changed app on where its group stands.")
-@click.option(
-    "--param",
-    "params",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Given to load(self, params), as JSON or text; may be repeated.",
-)
+@params_option
 @click.option("--lanes", type=int, metavar="N", help="Group members in this process, over App(lanes=).")
 @click.option(
     "--set",
@@ -46,11 +41,15 @@ Examples:
     multiple=True,
     metavar="MODEL.KEY=VALUE",
     help="Over @app.model(KEY=): workers, max_batch, max_batch_events, target, timeout, retries, on_error or "
-    "late.",
+    "late; over @app.batch(KEY=): max_events, too.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line to standard output.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Figures, as one JSON object per line to standard output."
+)
 @click.option("--quiet", is_flag=True, help="Print warnings and errors alone.")
-@click.option("--log-json", is_flag=True, help="Say everything as log records, one JSON object a line.")
+@click.option(
+    "--log-json", is_flag=True, help="All that it says, as one JSON log record per line to standard error."
+)
 def run(
     target: str,
     until: Literal["end"] | None,

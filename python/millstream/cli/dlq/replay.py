@@ -54,9 +54,13 @@ class _Replay:
         self._reasons = reasons
         self._dry_run = dry_run
         self._sources = [source["topic"] for source in plan["sources"]]
-        # How far behind its clock an event may be and still be in an open window.
+        # How far behind its clock an event may be and still be in an open window; scored alone, any way.
         self._reach = {
-            name: max(m["size_ms"] + m["grace_ms"] for m in plan["models"] if m["source"] == place)
+            name: max(
+                float("inf") if "max_wait_ms" in m else m["size_ms"] + m["grace_ms"]
+                for m in plan["models"]
+                if m["source"] == place
+            )
             for place, name in enumerate(self._sources)
         }
         self._clocks = {(lag[0], lag[1]): lag[6] for lag in _core.lag(json.dumps(plan))}

@@ -3,13 +3,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from millstream import App, _core
-from millstream._hooks import ModelHooks
+from millstream import App, _core, _params
+from millstream._pool import hooks_of
 from millstream.cli._errors import one_line_errors
+from millstream.cli._options import params_option
 from millstream.cli._table import printable
 from millstream.cli._target import app_argument, load_app
 from millstream.cli.dlq._letters import Letter, Outcome, open_topic, pieces
@@ -26,36 +28,48 @@ Examples:
 
 @click.command(epilog=_EXAMPLE)
 @app_argument
+@params_option
 @click.option("--dry-run", is_flag=True, help="Count the windows; call no model, and write nothing.")
-def retry(target: str, dry_run: bool) -> None:
+def retry(target: str, params: tuple[str, ...], dry_run: bool) -> None:
     """Call the models of an App again with the windows among its dead letters, and write the results, once.
 
-    A result has the id, key, partition and timestamp that it would have had from the beginning; the header
+    Single events of @app.batch count as windows. A result has the id, key, partition and timestamp that it would have had from the beginning; the header
     model-version is that of the model that has computed it now. What has been retried is remembered as the
     offsets of the group {group}.dlq-retry, in the transaction that writes the results. Windows that fail
     again are named, and come again with the next call. Exit code 0: none has failed; 1: some have, the model
     failed as a whole, or the cluster refused; 2: the command line is wrong.
     """
     with one_line_errors():
+        given = _params.parse(params)
         app = load_app(target)
+        if not dry_run:
+            given = _params.check(given, app._models)
         topic = open_topic(app, _PURPOSE, write=not dry_run)
         if topic is None:
             return
         with ExitStack() as models:
-            failed = _Retry(app, topic, models, dry_run).run()
+            failed = _Retry(app, topic, models, given, dry_run).run()
     if failed:
         raise SystemExit(_FAILED_AGAIN)
 
 
 class _Retry:
-    def __init__(self, app: App, topic: _core.DeadLetterTopic, models: ExitStack, dry_run: bool) -> None:
+    def __init__(
+        self,
+        app: App,
+        topic: _core.DeadLetterTopic,
+        models: ExitStack,
+        params: dict[str, Any] | None,
+        dry_run: bool,
+    ) -> None:
         self._app = app
         self._topic = topic
         self._models = models
+        self._params = params
         self._dry_run = dry_run
         self._group = app._plan()["group_id"]
         self._places = {spec.name: place for place, spec in enumerate(app._models)}
-        self._calls: dict[str, list[Callable[[_core.WindowBatch], Any]]] = {}
+        self._calls: dict[str, list[Callable[..., Any]]] = {}
         bounds = topic.bounds
         self._ends = [high for _, high in bounds]
         found = topic.positions
@@ -108,11 +122,13 @@ class _Retry:
             outcomes.update(zip(((x.partition, x.offset) for x in of_model), answers, strict=True))
         return outcomes
 
-    def _opened(self, name: str) -> list[Callable[[_core.WindowBatch], Any]]:
+    def _opened(self, name: str) -> list[Callable[..., Any]]:
         if name not in self._calls:
-            hooks = ModelHooks(self._app._models[self._places[name]])
-            self._calls[name] = hooks.open()
+            spec = self._app._models[self._places[name]]
+            hooks = hooks_of(replace(spec, workers=1), self._params)
             self._models.callback(hooks.close)
+            hooks.start()
+            self._calls[name] = [*hooks.open()]
         return self._calls[name]
 
     def _write(self, piece: list[Letter], outcomes: dict[tuple[int, int], Outcome]) -> None:
@@ -145,7 +161,8 @@ class _Retry:
     def _name(self, letter: Letter, error: str, traceback: str | None) -> None:
         told = letter.json if isinstance(letter.json, dict) else {}
         bounds = told.get("window", {})
-        window = f"{told.get('key')!r} [{bounds.get('start')}, {bounds.get('end')})"
+        which = f"[{bounds.get('start')}, {bounds.get('end')})" if bounds else f"offset {told.get('offset')}"
+        window = f"{told.get('key')!r} {which}"
         line = f"failed again: model {letter.headers['model']}, {window}, dead letter {letter.place}: {error}"
         click.echo(printable(line), err=True)
         if traceback and self._counts["failed"] <= _MOST_TRACEBACKS:

@@ -3,13 +3,12 @@
 import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from millstream.cli._errors import one_line_errors
-from millstream.cli._table import columns, printable
+from millstream.cli._table import columns, moment, printable
 from millstream.cli._target import app_argument, load_app
 from millstream.cli.dlq._letters import (
     RECORD_REASONS,
@@ -109,9 +108,10 @@ def _letter(letter: Letter) -> list[str]:
 def _window(told: dict[str, Any]) -> list[str]:
     bounds = told.get("window") or {}
     start, end = _time(bounds.get("start")), _time(bounds.get("end"))
+    window = f"  window  [{start}, {end}), {told.get('n_events')} events"
     lines = [
         f"  model   {told.get('model')} version {told.get('version')}, id {told.get('id')}",
-        f"  window  [{start}, {end}), {told.get('n_events')} events",
+        window if bounds else f"  event   {_time(told.get('timestamp'))}, offset {told.get('offset')}",
         f"  error   {told.get('error')}",
     ]
     if told.get("offsets"):
@@ -151,11 +151,4 @@ def _text(value: bytes | None) -> str:
 
 
 def _time(ms: object) -> str:
-    if not isinstance(ms, int):
-        return "?"
-    try:
-        return (
-            datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"
+    return moment(ms) if isinstance(ms, int) else "?"

@@ -293,12 +293,15 @@ impl KafkaSink {
             }
             Err(error) => {
                 use RDKafkaErrorCode as Code;
-                let hopeless =
-                    [Code::GroupAuthorizationFailed, Code::OffsetMetadataTooLarge, Code::FencedInstanceId];
-                if error.rdkafka_error_code().is_some_and(|code| hopeless.contains(&code)) {
-                    return Err(failed("offsets could not be committed", &error));
+                match error.rdkafka_error_code() {
+                    Some(Code::FencedInstanceId) => {
+                        Err(Error::Fenced(format!("offsets could not be committed: {}", text(&error))))
+                    }
+                    Some(Code::GroupAuthorizationFailed | Code::OffsetMetadataTooLarge) => {
+                        Err(failed("offsets could not be committed", &error))
+                    }
+                    _ => Ok(self.not_yet("offsets not committed", &error)),
                 }
-                Ok(self.not_yet("offsets not committed", &error))
             }
         }
     }

@@ -33,7 +33,9 @@ Examples:
 def retry(target: str, params: tuple[str, ...], dry_run: bool) -> None:
     """Call the models of an App again with the windows among its dead letters, and write the results, once.
 
-    Single events of @app.batch count as windows. A result has the id, key, partition and timestamp that it would have had from the beginning; the header
+    Single events of @app.batch count as windows.
+
+    A result has the id, key, partition and timestamp that it would have had from the beginning; the header
     model-version is that of the model that has computed it now. What has been retried is remembered as the
     offsets of the group {group}.dlq-retry, in the transaction that writes the results. Windows that fail
     again are named, and come again with the next call. Exit code 0: none has failed; 1: some have, the model

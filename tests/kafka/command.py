@@ -30,6 +30,12 @@ def predict(batch):
     return batch.lengths
 
 
+def score(batch):
+    return {"seq": batch.values[:, 0].astype(int)}
+
+
+for spec in config.get("scorers", ()):
+    app.batch(topics[spec.pop("source")], **spec)(score)
 for spec in config["models"]:
     window = HoppingWindow(**spec.pop("window"))
     app.model(source=topics[spec.pop("source")], window=window, **spec)(predict)

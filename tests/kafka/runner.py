@@ -67,9 +67,9 @@ class Worker:
         """Its newest metrics; empty before the first."""
         return self.report.get("metrics") or {}
 
-    def until(self, condition: Callable[[], bool], what: str) -> None:
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait for something that must come true while the worker runs."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + seconds
         while not condition():
             if not self.running:
                 raise self.failed(f"ended with code {self.process.returncode} before {what}")

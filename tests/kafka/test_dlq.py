@@ -14,6 +14,7 @@ from .job import Guarantee, Job
 from .load import BASE, load
 from .oracle import Model
 from .records import Record, event
+from .test_events import event_of, scorer, sink, wanted
 
 MODEL = Model("m", 10_000, 10_000, grace=0)
 POISON = 7
@@ -106,11 +107,15 @@ def dead_and_results(job: Job) -> tuple[dict[str, Record], dict[str, list[Record
     return dead, results
 
 
-@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize(
+    ("guarantee", "pool"),
+    [("exactly_once", "threads"), ("at_least_once", "threads"), ("exactly_once", "processes")],
+)
 def test_windows_get_the_results_that_they_would_have_had_once(
-    new_job: NewJob, commands: Commands, guarantee: Guarantee
+    new_job: NewJob, commands: Commands, guarantee: Guarantee, pool: str
 ) -> None:
-    job = new_job(MODEL, guarantee=guarantee, poison=POISON)
+    model = Model("m", 10_000, 10_000, grace=0, options={"pool": pool, "workers": 2})
+    job = new_job(model, guarantee=guarantee, poison=POISON)
     job.kafka.produce(job.source.topic, load(2_000, span=SPAN))
     job.run()
     dead, before = dead_and_results(job)
@@ -137,6 +142,32 @@ def test_windows_get_the_results_that_they_would_have_had_once(
         assert result.json == {**{part: told[part] for part in same}, "prediction": told["n_events"]}
         assert [header for header, _ in result.headers] == ["id", "group", "model", "model-version"]
         assert all(result.header(header) == letter.header(header) for header, _ in result.headers)
+
+
+@pytest.mark.parametrize("pool", ["threads", "processes"])
+def test_events_get_the_scores_that_they_would_have_had_once(
+    new_job: NewJob, name: str, commands: Commands, pool: str
+) -> None:
+    job = new_job(poison=POISON, scorers=(scorer(sink=f"{name}.scores"),))
+    job.kafka.produce(job.source.topic, load(2_000, span=SPAN))
+    job.run()
+    dead = flat(job.kafka.read(job.dead_letter_topic))
+    assert len(dead) > 50, "the test has no teeth"
+    assert "  event   2023-11-" in commands.run(job, "dlq show", "--reason", "model_error").out
+    job.scorers = (scorer(sink=f"{name}.scores", pool=pool),)
+    said = commands.run(job, "dlq retry")
+    assert said.code == 0, said.err
+    assert f"{len(dead)} results written" in said.out
+    assert "nothing to retry" in commands.run(job, "dlq retry").out
+    scores = flat(job.kafka.read(sink(job)))
+    again = {record.header("id"): record for record in scores}
+    assert len(again) == len(scores)
+    for letter in dead:
+        score = again[letter.header("id")]
+        assert event_of(score) == event_of(letter)
+        assert score.partition == letter.partition
+    wanted_events = sorted(event for of in wanted(job).values() for event in of)
+    assert sorted(map(event_of, scores)) == wanted_events
 
 
 def test_windows_that_fail_again_are_named_and_come_again(new_job: NewJob, commands: Commands) -> None:

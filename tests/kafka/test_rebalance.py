@@ -77,10 +77,11 @@ def test_members_that_come_and_go_change_no_window(
 
 def test_a_model_slower_than_the_poll_interval_does_not_cost_the_membership(new_job: NewJob) -> None:
     model = Model("m", 10_000, 1_000, grace=2_000)
-    job = new_job(model, settings={"kafka": {"max.poll.interval.ms": 6_000}}, delay=9.0)
+    job = new_job(model, settings={"kafka": {"max.poll.interval.ms": 6_000}}, delay=7.0)
     job.kafka.produce(job.source.topic, load(200, span=20_000))
     worker = job.start()
-    worker.until(lambda: job.progress() == 200, "the commit of what the model was slow with")
+    # How many calls it takes depends on how the events come.
+    worker.until(lambda: job.progress() == 200, "the commit of what the model was slow with", 100.0)
     assert worker.metrics["rebalances"] == 1
     worker.send(signal.SIGTERM)
     worker.finish()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from millstream import _svg
 from millstream._core import Window, WindowBatch
 from millstream._durations import duration_ms
+from millstream._events import EventModelSpec
 
 if TYPE_CHECKING:
     from millstream._model import ModelSpec
@@ -36,7 +37,7 @@ def of_app(settings: "Settings", models: Sequence["ModelSpec"], *, running: bool
             f"App {escape(settings.name)}", table + "<p>no model yet: decorate one with @app.model</p>"
         )
     rows = (
-        [escape(model.name), escape(model.source.name), escape(_spelled(model.window)), escape(model.sink)]
+        [escape(model.name), escape(model.source.name), escape(_unit(model)), escape(model.sink)]
         for model in models
     )
     return _box(f"App {escape(settings.name)}", table + _table(("model", "source", "window", "sink"), rows))
@@ -99,6 +100,10 @@ def _chart(window: Window, *, width: int, height: int) -> str:
 def _legend(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_FIELDS} more" if len(names) > _MOST_FIELDS else ""
     return _svg.legend(names[:_MOST_FIELDS]) + more
+
+
+def _unit(model: "ModelSpec") -> str:
+    return "every event" if isinstance(model, EventModelSpec) else _spelled(model.window)
 
 
 def _spelled(window: "HoppingWindow") -> str:

@@ -136,7 +136,8 @@ def _check_instances(spec: ModelSpec, owner: str) -> None:
     if spec.per_worker and not (is_class or (isinstance(spec.target, Adapted) and spec.target.many)):
         fix = "write a class, or leave per_worker out"
         raise _check.refusal(f"{owner} per_worker", True, "needs a class to make instances of", fix)
-    if is_class and spec.is_async and spec.workers > 1 and not spec.per_worker:
+    shared = spec.pool == "threads" and not spec.per_worker
+    if is_class and spec.is_async and spec.workers > 1 and shared:
         problem = "and one instance with async methods, but each worker has an event loop of its own"
         raise _check.refusal(f"{owner} workers", spec.workers, problem, "write per_worker=True, or workers=1")
 

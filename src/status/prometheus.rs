@@ -134,6 +134,9 @@ fn models(text: &mut Text, plan: &Plan, metrics: &Metrics) {
     });
     counter("predict_errors_total", "Calls of predict that failed.", |model| &model.failed_calls);
     counter("predict_retries_total", "Calls of predict that were made again.", |model| &model.retries);
+    counter("workers_replaced_total", "Processes of the model that ended and have a successor.", |model| {
+        &model.workers_replaced
+    });
     let name = "windows_dead_lettered_total";
     text.family("counter", name, "Windows in the dead-letter topic.");
     for model in models {

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "python" / "millstream"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 WHEEL = "millstream-0.1.0-cp311-abi3-manylinux_2_28_x86_64.whl"
 INFO = "millstream-0.1.0.dist-info"
@@ -42,6 +43,7 @@ KINDS = {
     ".csv",
     ".in",
     ".html",
+    ".in",
     ".ipynb",
     ".js",
     ".json",
@@ -99,7 +101,9 @@ def test_the_sdist_has_what_a_build_needs(sdist: list[str]) -> None:
         "python/millstream/py.typed",
     }
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "src").rglob("*.rs")}
-    assert needed | sources <= set(sdist)
+    brought = [path for name in ("_project", "_dashboards") for path in PACKAGE.joinpath(name).glob("*.*")]
+    assert len(brought) > 5
+    assert needed | sources | {path.relative_to(ROOT).as_posix() for path in brought} <= set(sdist)
 
 
 @pytest.fixture

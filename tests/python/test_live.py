@@ -116,6 +116,19 @@ def test_a_row_says_what_a_model_does() -> None:
     assert "in flight 3.0 MiB  commit p99 12 ms" in text
 
 
+def test_a_model_of_events_has_a_rate_of_events() -> None:
+    def scored(closed: int) -> dict[str, Any]:
+        figures = metrics()
+        figures["models"]["cadence"] |= {"events": 0, "scored": 0, "windows_closed": closed}
+        return figures
+
+    shown = Shown()
+    shown.metrics = scored(0)
+    shown.text()
+    shown.now, shown.metrics = 102.0, scored(500)
+    assert row(shown.text(), "cadence")[1] == "250"
+
+
 def test_rates_are_those_of_the_last_seconds() -> None:
     shown = Shown()
     for second in range(60):

@@ -119,6 +119,8 @@ def test_an_app_shows_its_models_whether_it_runs_and_no_secret() -> None:
     ):
         assert said in text
     assert "hunter2" not in html
+    app.batch(READINGS, sink="scores", name="fraud")(lambda batch: batch["v"])
+    assert "fraud readings every event scores" in " ".join(parsed(app._repr_html_()).itertext())
     assert "no model yet" in App("empty")._repr_html_()
 
 

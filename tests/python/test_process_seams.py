@@ -58,6 +58,12 @@ def test_a_model_of_events_is_warmed_up_with_events_in_its_process() -> None:
     assert out["scores"][0].value["prediction"] == "EventBatch"
 
 
+def test_each_process_has_an_instance_and_a_loop_for_an_async_model() -> None:
+    app = App("app")
+    app.model(source=READINGS, window=TUMBLING, sink="out", pool="processes", workers=2)(models.Awaited)
+    assert [record.value["prediction"] for record in app.test(FED)["out"]] == [True] * 4
+
+
 def labels(model: Any, features: Any = models.means, **options: Any) -> list[Any]:
     app = App("app")
     settings = {"pool": "processes", "workers": 2, **options}

@@ -57,6 +57,7 @@ NAMES = {
     "windows_queued": {"model"},
     "pool_busy_workers": {"model"},
     "pool_workers": {"model"},
+    "workers_replaced_total": {"model"},
     "predict_duration_seconds": {"model"},
     "batch_windows": {"model"},
     "epochs_committed_total": set(),
@@ -174,6 +175,7 @@ def test_the_status_says_what_the_counters_say(served: Served) -> None:
     assert [source["consumed"] for source in status["sources"]] == [186]
     assert [p["state"] for p in status["sources"][0]["partitions"]] == ["caught up"] * 2
     model, other = status["models"][0], counted["models"]["mean"]
+    assert model["unit"] == "window"
     for name in ("events", "late_pairs", "windows_closed", "windows_produced", "failed_calls"):
         assert model[name] == other[name]
     assert [stage["name"] for stage in status["stages"]] == ["read", "window", "predict", "commit"]

@@ -146,9 +146,11 @@ class LiveScreen(Screen):
         table = _table("model", figures)
         for name, model in metrics["models"].items():
             then = before["models"][name]
+            # Where each event is scored, it is a window of its own.
+            events = "windows_closed" if "scored" in model else "events"
             table.add_row(
                 name,
-                _rate(model["events"] - then["events"], elapsed),
+                _rate(model[events] - then[events], elapsed),
                 _rate(model["windows_produced"] - then["windows_produced"], elapsed),
                 f"{model['late_pairs']:,}",
                 f"{sum(model['dead_letters'].values()):,}",

@@ -36,13 +36,13 @@ const reasons = (counted) => Object.entries(counted).map(([reason, n]) => `${rea
 
 function showModels(status) {
   const columns = [
-    ["model", "", (m) => m.name], ["events/s", "number", (m) => brief(m.rates.events)], ["windows/s", "number", (m) => brief(m.rates.windows)],
+    ["model", "", (m) => m.name], ["events/s", "number", (m) => brief(m.unit === "event" ? m.rates.windows : m.rates.events)], ["windows/s", "number", (m) => brief(m.rates.windows)],
     ["open", "number", (m) => count(m.windows_open)], ["waiting", "number", (m) => count(m.windows_waiting + m.windows_queued)],
     ["produced", "number", (m) => count(m.windows_produced)], ["late pairs", "number", (m) => count(m.late_pairs)],
     ["batch", "number", (m) => brief(m.rates.batch)], ["p50", "number", (m) => seconds(m.rates.predict_p50)],
     ["p99", "number", (m) => seconds(m.rates.predict_p99)], ["busy", "number", (m) => `${m.workers_busy}/${m.workers}`],
     ["failed calls", "number", (m) => count(m.failed_calls)], ["dead letters", "", (m) => reasons(m.dead_letters)],
-    ["windows", "", (m) => `${seconds(m.size_ms / 1e3)} every ${seconds(m.hop_ms / 1e3)}, grace ${seconds(m.grace_ms / 1e3)}`],
+    ["windows", "", (m) => m.unit === "event" ? "every event" : `${seconds(m.size_ms / 1e3)} every ${seconds(m.hop_ms / 1e3)}, grace ${seconds(m.grace_ms / 1e3)}`],
     ["from – to", "", (m) => `${m.source} – ${m.sink}`],
   ];
   show(byId("models"), () => [table("models", columns, status.models, "no models")], JSON.stringify(status.models));

@@ -43,7 +43,6 @@ KINDS = {
     ".csv",
     ".in",
     ".html",
-    ".in",
     ".ipynb",
     ".js",
     ".json",

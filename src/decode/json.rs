@@ -1,10 +1,11 @@
-//! JSON values: seeks the declared fields on serde's events and skips the rest without building it.
-//! Duplicate names: the last one wins.
+//! JSON values: seeks the declared fields on serde's events and skips the rest without building it, where a value is not
+//! plain enough for the quick way. Duplicate names: the last one wins.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::flat;
 use super::reason::{Reason, Rejected};
 
 /// What stood at a declared path. Text lies in the decoder's own buffers.
@@ -25,13 +26,16 @@ const KEY: usize = 0;
 const TIME: usize = 1;
 const FIELDS: usize = 2;
 
+/// Values that go to serde at once after one that was not plain: the next ones will hardly be.
+const NOT_PLAIN: u32 = 64;
+
 /// A name below which declared paths lie.
 #[derive(Debug, Default)]
-struct Node {
+pub(super) struct Node {
     name: String,
     /// Slots of the paths that end here.
     slots: Vec<usize>,
-    children: Vec<Node>,
+    pub(super) children: Vec<Node>,
 }
 
 impl Node {
@@ -46,11 +50,20 @@ impl Node {
             Some(rest) => self.children[at].insert(rest, slot),
         }
     }
+
+    /// The child of a name, most likely the one at `expected`.
+    #[inline]
+    pub(super) fn child(&self, name: &[u8], expected: usize) -> Option<usize> {
+        if self.children.get(expected).is_some_and(|child| child.name.as_bytes() == name) {
+            return Some(expected);
+        }
+        self.children.iter().position(|child| child.name.as_bytes() == name)
+    }
 }
 
 /// What was found in the record at hand.
 #[derive(Debug)]
-struct Found {
+pub(super) struct Found {
     slots: Vec<Scalar>,
     key: String,
     time: String,
@@ -60,7 +73,7 @@ struct Found {
 }
 
 impl Found {
-    fn set(&mut self, node: &Node, value: Scalar, text: &str) {
+    pub(super) fn set(&mut self, node: &Node, value: Scalar, text: &str) {
         for slot in &node.slots {
             self.slots[*slot] = value;
             let buffer = match *slot {
@@ -91,6 +104,8 @@ pub(super) struct JsonDecoder {
     root: Node,
     found: Found,
     lenient: bool,
+    /// So many values more are not looked at for being plain.
+    not_plain: u32,
 }
 
 impl JsonDecoder {
@@ -117,11 +132,14 @@ impl JsonDecoder {
             texts: vec![String::new(); context.len()],
             first_context,
         };
-        Self { root, found, lenient }
+        Self { root, found, lenient, not_plain: 0 }
     }
 
     /// Parses a value; what was found stays until the next call.
     pub(super) fn parse(&mut self, value: &[u8]) -> Result<(), Rejected> {
+        if self.seek_plain(value) {
+            return Ok(());
+        }
         let Err(error) = self.seek(value) else { return Ok(()) };
         if self.lenient {
             let repaired = without_bare_tokens(value);
@@ -182,6 +200,20 @@ impl JsonDecoder {
     fn set_key(&mut self, text: &str) {
         self.found.key.clear();
         self.found.key.push_str(text);
+    }
+
+    /// The quick way; which way a value goes changes nothing of what is found.
+    fn seek_plain(&mut self, value: &[u8]) -> bool {
+        if self.not_plain > 0 {
+            self.not_plain -= 1;
+            return false;
+        }
+        self.found.slots.fill(Scalar::Missing);
+        let plain = flat::seek(&self.root, &mut self.found, value).is_some();
+        if !plain {
+            self.not_plain = NOT_PLAIN;
+        }
+        plain
     }
 
     fn seek(&mut self, value: &[u8]) -> serde_json::Result<()> {
@@ -311,11 +343,7 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        let children = &self.node.children;
-        if children.get(self.expected).is_some_and(|child| child.name == name) {
-            return Ok(Some(self.expected));
-        }
-        Ok(children.iter().position(|child| child.name == name))
+        Ok(self.node.child(name.as_bytes(), self.expected))
     }
 }
 
@@ -342,4 +370,107 @@ fn without_bare_tokens(value: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decoder() -> JsonDecoder {
+        let names = ["v", "w", "a.b"].map(str::to_owned);
+        JsonDecoder::new(Some("id"), Some("ts"), &names, &["site".to_owned()], false)
+    }
+
+    /// Whether the quick way goes to the end; then serde must find the same.
+    fn plain(value: &[u8]) -> bool {
+        let mut quick = decoder();
+        if !quick.seek_plain(value) {
+            return false;
+        }
+        let mut slow = decoder();
+        assert!(slow.seek(value).is_ok(), "{:?} is no JSON", String::from_utf8_lossy(value));
+        let text = |decoder: &JsonDecoder, slot: usize, text: &str| {
+            (decoder.found.slots[slot] == Scalar::Text).then(|| text.to_owned())
+        };
+        let texts = |decoder: &JsonDecoder| {
+            let Found { key, time, texts, first_context, .. } = &decoder.found;
+            [text(decoder, KEY, key), text(decoder, TIME, time), text(decoder, *first_context, &texts[0])]
+        };
+        assert_eq!(texts(&quick), texts(&slow), "{:?}", String::from_utf8_lossy(value));
+        let slots = format!("{:?}", slow.found.slots);
+        assert_eq!(format!("{:?}", quick.found.slots), slots, "{:?}", String::from_utf8_lossy(value));
+        true
+    }
+
+    #[test]
+    fn what_topics_mostly_carry_goes_the_quick_way() {
+        for value in [
+            r#"{"id":"s1","ts":1700000000000,"v":12.3456}"#,
+            r#" { "ts" : 1.5e3, "other" : "text of more than eight bytes", "v" : -0.1234567890123456789, "n" : null } "#,
+            r#"{"site":"Zürich","é":"ü","w":true,"id":-12}"#,
+        ] {
+            assert!(plain(value.as_bytes()), "{value} is not plain");
+        }
+        for value in [r"{}", r#"{"v":-0}"#, r#"{"v":1e400}"#, r#"{"v":01}"#, r#"{"v":1.}"#, r#"{"v":1}x"#] {
+            assert!(!plain(value.as_bytes()), "{value} is for serde to judge");
+        }
+    }
+
+    fn names() -> impl Strategy<Value = String> {
+        prop_oneof![
+            prop::sample::select(vec!["v", "w", "ts", "id", "site", "a", "other", "é"])
+                .prop_map(str::to_owned),
+            "[ -~é]{0,12}",
+        ]
+    }
+
+    fn values() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "-?[0-9]{1,20}(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+            "-?[0-9]{1,6}(\\.[0-9]{1,9})?",
+            "\"[ -~é\\x01]{0,20}\"",
+            prop::sample::select(vec![
+                "true",
+                "false",
+                "null",
+                "[1]",
+                "{\"b\":2}",
+                "NaN",
+                "tru",
+                "-",
+                "1.",
+                "\"\\u00e9\""
+            ])
+            .prop_map(str::to_owned),
+            any::<f64>().prop_map(|number| format!("{number:?}")),
+            any::<u64>().prop_map(|number| number.to_string()),
+        ]
+    }
+
+    fn objects() -> impl Strategy<Value = String> {
+        let member = (names(), values(), "[ \n]?")
+            .prop_map(|(name, value, space)| format!("{space}\"{name}\"{space}:{space}{value}{space}"));
+        prop::collection::vec(member, 0..6).prop_map(|members| format!("{{{}}}", members.join(",")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_goes_the_quick_way_is_read_as_serde_reads_it(
+            object in objects(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            plain(object.as_bytes());
+            let mut spoilt = object.into_bytes();
+            let at = at.index(spoilt.len());
+            spoilt[at] = byte;
+            plain(&spoilt);
+            spoilt.remove(at);
+            plain(&spoilt);
+        }
+    }
 }

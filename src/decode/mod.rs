@@ -1,6 +1,7 @@
 //! Record bytes to an event: key, event time and the declared fields as one row. A pure function of the record,
 //! since a replay must judge as the live run did.
 
+mod flat;
 mod json;
 mod limits;
 mod reason;

@@ -73,8 +73,11 @@ impl<'a> Cursor<'a> {
     /// The next byte that is no space.
     #[inline]
     fn next(&mut self) -> Option<u8> {
-        self.space();
-        let byte = self.peek()?;
+        let mut byte = self.peek()?;
+        if byte <= b' ' {
+            self.space();
+            byte = self.peek()?;
+        }
         self.at += 1;
         Some(byte)
     }
@@ -238,10 +241,16 @@ impl<'a> Cursor<'a> {
     /// Appends the digits that follow. Where they are too many, they wrap and are not used.
     #[inline]
     fn run(&mut self, mut digits: u64) -> u64 {
-        while let Some(byte @ b'0'..=b'9') = self.peek() {
-            digits = digits.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
-            self.at += 1;
+        let mut count = 0;
+        for byte in &self.bytes[self.at..] {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
+            count += 1;
         }
+        self.at += count;
         digits
     }
 }

@@ -154,7 +154,11 @@ impl Values {
 
     /// Adds values.
     pub fn extend_from_slice(&mut self, more: &[f64]) {
-        self.extend(more.iter().copied());
+        match self {
+            // One copy, where an iterator would take them one by one.
+            Self::F64(values) => values.extend_from_slice(more),
+            Self::F32(_) => self.extend(more.iter().copied()),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Gather {
 /// Times gather and memcpy. Both read memory of the same size in turn and write to memory that is allocated for each
 /// batch and was given back by the one before.
 pub(crate) fn gather(overlap: i64) -> Outcome<Gather> {
-    let load = Load { overlap, keys: 200, ..Load::STANDARD };
+    let load = Load { overlap, ..Load::STANDARD };
     let window = load.events_per_window() as usize * 2 * size_of::<f64>();
     let state = load.keys as usize * window;
     let source: Vec<u8> = (0..state).map(|place| place as u8).collect();

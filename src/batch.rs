@@ -154,11 +154,7 @@ impl Values {
 
     /// Adds values.
     pub fn extend_from_slice(&mut self, more: &[f64]) {
-        match self {
-            // One copy, where an iterator would take them one by one.
-            Self::F64(values) => values.extend_from_slice(more),
-            Self::F32(_) => self.extend(more.iter().copied()),
-        }
+        self.extend(more.iter().copied());
     }
 }
 

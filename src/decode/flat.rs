@@ -177,7 +177,7 @@ impl<'a> Cursor<'a> {
     /// A number, to the last bit.
     fn number(&mut self) -> Option<Scalar> {
         let from = self.at;
-        let Digits { negative, digits, all, fraction, plain } = self.digits()?;
+        let Number { negative, digits, all, fraction, plain } = self.digits()?;
         match fraction {
             None if plain && all <= INT_DIGITS => {
                 let value = digits as i64;
@@ -202,7 +202,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes a number as JSON writes it.
     #[inline]
-    fn digits(&mut self) -> Option<Digits> {
+    fn digits(&mut self) -> Option<Number> {
         let negative = self.peek()? == b'-';
         self.at += usize::from(negative);
         let from = self.at;
@@ -235,7 +235,7 @@ impl<'a> Cursor<'a> {
                 return None;
             }
         }
-        Some(Digits { negative, digits, all, fraction, plain })
+        Some(Number { negative, digits, all, fraction, plain })
     }
 
     /// Appends the digits that follow. Where they are too many, they wrap and are not used.
@@ -256,7 +256,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// How a number is written.
-struct Digits {
+struct Number {
     negative: bool,
     /// All of them as an integer, without the point.
     digits: u64,

@@ -92,9 +92,9 @@ fn goals(counts: &Counts) -> Outcome<()> {
     let name = "1,000,000 keys to 1,000, by the clock";
     say(&format!("{name:<48}{:>13.2}{:>10}   {times}\n", many / few, "<= 4"))?;
     for overlap in [10, 60, 360] {
-        let timed = timed::gather(overlap)?;
-        let ratio = timed.bytes_per_s / timed.memcpy_per_s;
-        let times = format!("{:.1} GB/s to {:.1}", timed.bytes_per_s / 1e9, timed.memcpy_per_s / 1e9);
+        let gather = timed::gather(overlap)?;
+        let ratio = gather.bytes_per_s / gather.memcpy_per_s;
+        let times = format!("{:.1} GB/s to {:.1}", gather.bytes_per_s / 1e9, gather.memcpy_per_s / 1e9);
         let name = format!("gather to memcpy, r = {overlap}, by the clock");
         say(&format!("{name:<48}{ratio:>13.2}{:>10}   {times}\n", ">= 0.7"))?;
     }

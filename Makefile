@@ -12,7 +12,7 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test test-extras lint format build bench bench-sweep bench-latency bench-serving torture docs dist dist-check audit clean
+.PHONY: help demo test test-extras lint format build bench bench-core bench-sweep bench-latency bench-serving torture docs dist dist-check audit clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ SEEDS ?= 20
 torture: .needs-java build/extension ## Faults against a running group, every window checked; SEEDS=20
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/torture --seeds $(SEEDS)
 
+bench-core: .needs-valgrind ## Count the instructions of an event in the core, beside the baseline; SAVE=1 makes a new one
+	@cargo run --quiet --release --no-default-features --example bench-core -- $(if $(SAVE),--save)
+
 bench-sweep: .needs-java build/venv ## Measure what the cost of an event depends on
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench sweep
 
@@ -69,11 +72,13 @@ audit: ## Look for known vulnerabilities and for licences that do not fit; needs
 clean: ## Remove all that was built
 	@rm -rf target build dist $(VENV) python/millstream/*.so
 
-.PHONY: .needs-build .needs-java
+.PHONY: .needs-build .needs-java .needs-valgrind
 .needs-build:
 	@PYTHON=$(PYTHON) scripts/needs build
 .needs-java:
 	@scripts/needs java
+.needs-valgrind:
+	@scripts/needs valgrind
 
 build/venv: pyproject.toml | .needs-build
 	@echo "== virtual environment"

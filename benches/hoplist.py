@@ -22,7 +22,13 @@ LOOK = 0.01  # seconds between two looks at the counters
 
 def make(spec: dict[str, Any]) -> App:
     """The app: the mean of the last seconds, every second, for each sensor."""
-    app = App(spec["name"], brokers=spec["brokers"], guarantee=spec["guarantee"], epoch=spec["epoch"])
+    app = App(
+        spec["name"],
+        brokers=spec["brokers"],
+        guarantee=spec["guarantee"],
+        epoch=spec["epoch"],
+        lanes=spec["lanes"],
+    )
     fields = ["v", *(f"v{number}" for number in range(1, spec["fields"]))]
     readings = Topic(spec["topic"], key="sensor", timestamp="ts", fields=fields)
     size, hop, grace = (f"{spec[name]}ms" for name in ("size_ms", "hop_ms", "grace_ms"))
@@ -56,6 +62,7 @@ class Meter(threading.Thread):
         self._skip = skip
         self._first: Mark | None = None
         self._last: Mark | None = None
+        self._marks: list[Mark] = []
         self._done = threading.Event()
 
     def run(self) -> None:
@@ -78,6 +85,7 @@ class Meter(threading.Thread):
         # The instants that count are those at which a commit has made the number rise.
         if self._last is None or mark.epochs > self._last.epochs:
             self._last = mark
+            self._marks.append(mark)
 
     def report(self, total: int) -> dict[str, float]:
         """What was measured, now that `total` events are done."""
@@ -93,6 +101,11 @@ class Meter(threading.Thread):
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
 
+    def marks(self) -> list[tuple[float, int, float]]:
+        """The way of one process of several, after its part of the warm-up: time, events and CPU."""
+        steady = [mark for mark in self._marks if mark.consumed >= self._skip]
+        return [(mark.time, mark.consumed, mark.cpu) for mark in steady]
+
 
 def main() -> None:
     """Run to the end of the topic, or until told to stop."""
@@ -102,11 +115,14 @@ def main() -> None:
         print("running", flush=True)
         app.run()
         return
-    meter = Meter(app, spec["skip"])
+    meter = Meter(app, spec["skip"] // spec["processes"])
     meter.start()
     app.run(until="end")
     meter.stop()
-    print(json.dumps(meter.report(spec["events"])))
+    report: dict[str, Any] = dict(meter.report(app.metrics()["consumed"]))
+    if spec["processes"] > 1:
+        report["marks"] = meter.marks()
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

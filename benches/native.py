@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import hoplist
+import lanes
 import peer_run
 from peer import PEERS
 from workload import Entry, Load, spec
@@ -76,7 +77,10 @@ class Bench:
             )
         else:
             python = [sys.executable, str(HERE / "hoplist.py")]
-            measured = call(python if entry.job == "millstream" else [self.native, entry.job], what)
+            if entry.processes > 1:
+                measured = lanes.run(python, what, SECONDS)
+            else:
+                measured = call(python if entry.job == "millstream" else [self.native, entry.job], what)
             if entry.checked:
                 measured["check"] = call([self.native, "check"], what)
         print(f"  {entry.title}: {measured['events_per_s']:,.0f} events/s", file=sys.stderr)

@@ -63,6 +63,8 @@ def lines() -> Iterator[Line]:
         yield from beside(line, "drain")
     yield Line("guarantee", "at least once", Entry(OWN, guarantee="at_least_once", load=STANDARD))
     yield Line("guarantee", "exactly once", Entry(OWN, load=STANDARD))
+    for value, lanes, processes in (("1", 1, 1), ("2, one process", 2, 1), ("2, a process each", 1, 2)):
+        yield Line("lanes", value, Entry(OWN, lanes=lanes, processes=processes, load=long))
     for models in (1, 2, 4):
         yield from beside(Line("models", str(models), Entry(OWN, models=models, load=STANDARD)), "decode")
 

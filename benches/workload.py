@@ -47,12 +47,15 @@ class Entry:
     models: int = 1
     min_events: int = 1
     epoch: str = "100ms"
+    lanes: int = 1  # of each process
+    processes: int = 1
 
     @property
     def name(self) -> str:
         """Unique among the entries."""
         own = [self.job, self.size, self.hop, self.guarantee.replace("_", "-"), self.models, self.min_events]
-        return "-".join([*map(str, own), self.epoch, self.load.topic])
+        own += [self.epoch, self.lanes, self.processes]
+        return "-".join([*map(str, own), self.load.topic])
 
     @property
     def title(self) -> str:
@@ -111,4 +114,6 @@ def spec(entry: Entry, brokers: str, run: int) -> dict[str, Any]:
         "models": entry.models,
         "min_events": entry.min_events,
         "epoch": entry.epoch,
+        "lanes": entry.lanes,
+        "processes": entry.processes,
     }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use crate::clock;
 use crate::control::Control;
 use crate::encode::EncodedResult;
 use crate::epoch::{Cut, Ledger, Part, Transaction};
@@ -185,7 +186,7 @@ impl<K: Sink> SinkStage<K> {
     }
 
     fn committed(&mut self, transaction: &Transaction) {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let wall = clock::wall();
         for part in &transaction.parts {
             self.board.set(part.assignment, part.last_epoch, part.offset);
             let Part { partition, offset, metadata, .. } = part;

@@ -10,6 +10,7 @@
 pub mod backtest;
 pub mod batch;
 pub mod check;
+mod clock;
 pub mod commit;
 pub mod config;
 pub mod context;

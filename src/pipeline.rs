@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 
+use crate::clock;
 use crate::commit::{Board, SinkStage, ToSink};
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -216,8 +217,7 @@ impl Clock {
     }
 
     fn now(&self) -> Now {
-        let wall =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
+        let wall = clock::wall();
         Now { mono: self.began.elapsed().as_millis() as Millis, wall }
     }
 }

@@ -1,6 +1,5 @@
 """`App.backtest()` at its edges: frames and files in, the same kind of frame out, a bar meanwhile."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,9 +11,8 @@ from millstream import _check, _sources
 from millstream._disorder import Disorder
 from millstream._durations import duration_ms
 from millstream._events import EventModelSpec
-from millstream._model import ModelSpec
-
-_MOST_WORKERS = 256
+from millstream._model import _MOST_WORKERS, ModelSpec
+from millstream._pool.blas import cores
 
 
 def options(
@@ -43,7 +41,7 @@ def options(
         "order": order,
         "disorder": None if disorder is None else _disorder(disorder),
         "drain": drain,
-        "workers": workers or min(_cores(), _MOST_WORKERS),
+        "workers": workers or min(cores(), _MOST_WORKERS),
         "serial": [] if workers else [place for place, spec in enumerate(models) if _alone(spec)],
     }
 
@@ -109,9 +107,3 @@ def _disorder(disorder: Disorder) -> tuple[int, int, float, int]:
 def _alone(spec: ModelSpec) -> bool:
     """Whether a model is one instance that has not been said to take two calls at a time."""
     return spec.workers == 1 and not spec.per_worker and not isfunction(spec.target)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::replay::{Part, Replay};
 use super::results::Results;
 use super::{Cause, Dropped};
+use crate::clock;
 use crate::commit::ToSink;
 use crate::context::ContextValue;
 use crate::control::Control;
@@ -25,9 +26,6 @@ use crate::window::Missed;
 const CHUNK: usize = 4096;
 /// Answers that wait at the most: one per call, and those that a breaker has held.
 const ANSWERS: usize = 64;
-/// How long a wait goes on before it is looked whether the run is ending.
-const SLICE: Duration = Duration::from_millis(50);
-
 /// What a shard gave.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
@@ -63,12 +61,7 @@ impl Pace for Waits<'_> {
     }
 
     fn sleep(&self, time: Duration) {
-        let mut left = time;
-        while !left.is_zero() && !self.ending() {
-            let slice = left.min(SLICE);
-            std::thread::sleep(slice);
-            left -= slice;
-        }
+        clock::nap(time, || self.ending());
     }
 
     fn ending(&self) -> bool {

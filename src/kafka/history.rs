@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -14,6 +14,7 @@ use super::consumer::{KafkaSource, REQUEST};
 use super::context::Plain;
 use super::describe::{self, Rights, Topic};
 use super::settings::Settings;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::metadata::Metadata;
@@ -73,7 +74,7 @@ impl KafkaSource {
         if self.plan.brokers == "embedded" {
             return Ok(found);
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let now = clock::wall();
         for topic in partitions.iter().map(|id| &id.topic).collect::<HashSet<_>>() {
             let all: Vec<_> = (0..self.topics.partitions(topic)).map(|p| (topic.to_string(), p)).collect();
             let committed = self.insist("the committed offsets", |source| source.ask_committed(&all))?;

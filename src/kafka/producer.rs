@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,6 +15,7 @@ use super::admin::Topics;
 use super::context::{Deliveries, Member};
 use super::error::{failed, text};
 use super::settings::Settings;
+use crate::clock;
 use crate::config::{Guarantee, Plan, hex};
 use crate::control::Control;
 use crate::epoch::{Part, Transaction};
@@ -227,7 +228,7 @@ impl KafkaSink {
 
     /// A result that the sink's retention would take away at once is an error, not a record that vanishes.
     fn check_retention(&self, part: &Part) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let now = clock::wall();
         for record in &part.records {
             let Stream::Sink(sink) = record.stream else { continue };
             let topic = &self.topics.sinks[sink];

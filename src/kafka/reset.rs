@@ -1,12 +1,11 @@
 //! Sets a stopped group's position on its sources, with fresh metadata: nothing of the state that belonged to the old
 //! position is gone on with.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::cluster::{Cluster, REQUEST};
 use super::describe;
 use super::error::failed;
 use super::position;
+use crate::clock;
 use crate::config::Plan;
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -95,7 +94,7 @@ pub fn moves(
 pub fn reset(plan: &Plan, log: &Log, target: Target, moves: &[Move]) -> Result<()> {
     let cluster = Cluster::of_sources(plan, log, "reset")?;
     stopped(&cluster)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
+    let now = clock::wall();
     let offsets = moves.iter().filter_map(|moved| {
         let source = plan.sources.iter().position(|source| source.topic == moved.topic)?;
         let partitions = cluster.partitions.get(&moved.topic).copied().unwrap_or(0);

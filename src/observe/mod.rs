@@ -14,6 +14,7 @@ pub use key::{KeyEvent, KeyModel, KeyState, KeyWindow, WindowState};
 use recent::Recent;
 pub use recent::{Missing, Outcome, Seen, SeenWindow};
 
+use crate::clock;
 use crate::epoch::Transaction;
 use crate::record::Key;
 use crate::time::Millis;
@@ -122,7 +123,7 @@ impl Observer {
         if !self.on.load(Ordering::Relaxed) {
             return;
         }
-        let wall = recent::wall();
+        let wall = clock::wall();
         let mut latest = lock(&self.latest);
         for part in &transaction.parts {
             latest.sample(part, wall);

@@ -1,7 +1,6 @@
 //! The latest results, dead letters and missed windows: bounded rings, filled when a transaction is committed.
 
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +19,6 @@ const SAMPLED: usize = 4;
 const LARGEST: usize = 4096;
 /// Texts are cut here, in bytes.
 const LONGEST: usize = 16 * 1024;
-
-/// The wall time.
-pub(super) fn wall() -> Millis {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis)
-}
 
 /// Bounds of a window and how many events it had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

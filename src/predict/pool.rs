@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::{Bounds, Job, Jobs, Pace, Predictor, Watch};
+use crate::clock;
 use crate::config::ModelConfig;
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -16,9 +17,6 @@ use crate::time::Millis;
 /// Batches that wait for each worker at the most: what closes within one poll must keep a quick model busy until the
 /// next. On a stop they are left for the next run.
 pub const WAITING: usize = 8;
-
-/// How long a wait goes on before it is looked whether the run is ending.
-const SLICE: Duration = Duration::from_millis(50);
 
 /// The clock of a pool.
 struct Clock {
@@ -32,10 +30,7 @@ impl Pace for Clock {
     }
 
     fn sleep(&self, time: Duration) {
-        let until = Instant::now() + time;
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|_| !self.ending()) {
-            std::thread::sleep(left.min(SLICE));
-        }
+        clock::nap(time, || self.ending());
     }
 
     fn ending(&self) -> bool {

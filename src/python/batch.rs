@@ -3,36 +3,23 @@
 use std::sync::Arc;
 
 use numpy::{PyArray1, PyArrayMethods};
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCapsule, PyDict, PyIterator, PyList, PyMappingProxy, PySlice, PyTuple};
 
 use super::arrays::{ValuesArray, array};
 use super::arrow::{Rows, Table};
+use super::common::{self, Declared};
 use super::context;
 use super::dense::{self, Source};
 use super::synthetic;
 use super::window::Window;
 use crate::batch::{Batch, WindowMeta};
-use crate::config::{DType, ModelConfig};
+use crate::config::DType;
 use crate::context::Context;
 use crate::ragged::{Ragged, Request, Stat};
 use crate::record::Key;
-
-/// What the batches of a model have in common.
-#[derive(Debug)]
-pub(super) struct Declared {
-    pub(super) names: Vec<String>,
-    pub(super) context: Vec<String>,
-    pub(super) pad_to: Option<usize>,
-}
-
-impl Declared {
-    pub(super) fn of(model: &ModelConfig) -> Self {
-        Self { names: model.fields.clone(), context: model.context.clone(), pad_to: model.pad_batch_to }
-    }
-}
 
 /// Windows that go to the model in one call: ragged, contiguous, read-only.
 ///
@@ -41,7 +28,7 @@ impl Declared {
 /// that column of `values`.
 #[pyclass(frozen, module = "millstream")]
 pub(super) struct WindowBatch {
-    declared: Arc<Declared>,
+    pub(super) declared: Arc<Declared>,
     windows: usize,
     events: usize,
     key_bytes: Vec<Key>,
@@ -55,14 +42,6 @@ pub(super) struct WindowBatch {
     timestamps: Option<Py<PyArray1<i64>>>,
     contexts: Vec<Context>,
     context: PyOnceLock<Py<PyMappingProxy>>,
-}
-
-/// A key for Python: str, or bytes where it is not UTF-8.
-pub(super) fn key_object<'py>(py: Python<'py>, key: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    match std::str::from_utf8(key) {
-        Ok(text) => Ok(text.into_pyobject(py)?.into_any()),
-        Err(_) => Ok(pyo3::types::PyBytes::new(py, key).into_any()),
-    }
 }
 
 impl WindowBatch {
@@ -142,20 +121,6 @@ impl WindowBatch {
         }
     }
 
-    /// The column of a field out of rows.
-    pub(super) fn column<'py>(
-        &self,
-        py: Python<'py>,
-        rows: &Bound<'py, PyAny>,
-        name: &str,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let names = &self.declared.names;
-        let Some(index) = names.iter().position(|field| field == name) else {
-            return Err(PyKeyError::new_err(format!("no field {name:?}; there are {names:?}")));
-        };
-        rows.get_item((PySlice::full(py), index))
-    }
-
     pub(super) fn timestamps_array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.timestamps {
             Some(timestamps) => Ok(timestamps.bind(py).clone().into_any()),
@@ -213,10 +178,7 @@ impl WindowBatch {
 impl WindowBatch {
     #[getter]
     fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<Py<PyAny>>>> {
-        let made = self.keys.get_or_try_init(py, || {
-            let keys = self.key_bytes.iter().map(|key| Ok(key_object(py, key)?.unbind()));
-            Ok::<_, PyErr>(array(py, keys.collect::<PyResult<Vec<_>>>()?))
-        })?;
+        let made = self.keys.get_or_try_init(py, || common::key_objects(py, &self.key_bytes))?;
         Ok(made.bind(py).clone())
     }
 
@@ -296,19 +258,10 @@ impl WindowBatch {
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (py, batch) = (slf.py(), slf.get());
         if let Ok(name) = key.extract::<String>() {
-            return batch.column(py, &batch.values_array(py), &name);
+            return batch.declared.column(&batch.values_array(py), &name);
         }
-        let Ok(index) = key.extract::<isize>() else {
-            let kind = key.get_type().name()?;
-            return Err(PyTypeError::new_err(format!(
-                "a batch is indexed with an int or a field's name, not {kind}"
-            )));
-        };
-        let from_start = if index < 0 { index + batch.windows as isize } else { index };
-        if from_start < 0 || from_start as usize >= batch.windows {
-            return Err(PyIndexError::new_err(format!("window {index} of a batch of {}", batch.windows)));
-        }
-        Ok(Bound::new(py, Window::new(slf, from_start as usize))?.into_any())
+        let index = common::index(key, batch.windows, "window")?;
+        Ok(Bound::new(py, Window::new(slf, index))?.into_any())
     }
 
     #[pyo3(signature = (length=None, *, side="left", value=f64::NAN, layout="ntf", dtype=None))]

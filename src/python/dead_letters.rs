@@ -1,7 +1,6 @@
 //! The dead-letter topic for the command line: what is in it, and what is written in answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -12,6 +11,7 @@ use super::error::to_py;
 use super::log::hand_over;
 use super::offline::Bytes;
 use super::process::caller;
+use crate::clock;
 use crate::config::Plan;
 use crate::error::Result;
 use crate::kafka::Topics;
@@ -19,7 +19,6 @@ use crate::kafka::dead_letters::{self, Answers, Pile};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::retry::{Answer, Outcome, Setting, Written, call_again};
-use crate::time::Millis;
 
 /// Topic, partition, key, value, timestamp, headers.
 type GivenAnswer = (String, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>, i64, Vec<(String, Vec<u8>)>);
@@ -122,7 +121,7 @@ impl DeadLetterTopic {
             return Err(PyValueError::new_err("no such model, or the dead letters were opened for reading"));
         };
         let sink = topics.sinks.iter().find(|sink| sink.name == config.sink);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
+        let now = clock::wall();
         let oldest = sink.and_then(|sink| sink.retention_ms).map(|kept| now.saturating_sub(kept));
         let routes = topics.routes(&self.plan);
         let predictor = caller(config, calls, &Arc::new(Metrics::new(&self.plan)), model);

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use numpy::{PyArray1, PyArrayMethods};
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyIterator, PyList, PyMappingProxy, PySlice, PyTuple};
+use pyo3::types::{PyDict, PyIterator, PyList, PyMappingProxy, PyTuple};
 
 use super::arrays::{ValuesArray, array};
-use super::batch::{Declared, key_object};
+use super::common::{self, Declared, key_object};
 use super::{context, dense, synthetic};
 use crate::batch::Batch;
 use crate::config::DType;
@@ -56,24 +55,13 @@ impl EventBatch {
         batch.values = self.values.copy(py);
         batch.contexts = (!self.contexts.is_empty()).then(|| self.contexts.clone());
     }
-
-    fn column<'py>(&self, rows: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        let names = &self.declared.names;
-        let Some(index) = names.iter().position(|field| field == name) else {
-            return Err(PyKeyError::new_err(format!("no field {name:?}; there are {names:?}")));
-        };
-        rows.get_item((PySlice::full(rows.py()), index))
-    }
 }
 
 #[pymethods]
 impl EventBatch {
     #[getter]
     fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<Py<PyAny>>>> {
-        let made = self.keys.get_or_try_init(py, || {
-            let keys = self.key_bytes.iter().map(|key| Ok(key_object(py, key)?.unbind()));
-            Ok::<_, PyErr>(array(py, keys.collect::<PyResult<Vec<_>>>()?))
-        })?;
+        let made = self.keys.get_or_try_init(py, || common::key_objects(py, &self.key_bytes))?;
         Ok(made.bind(py).clone())
     }
 
@@ -127,20 +115,10 @@ impl EventBatch {
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (py, batch) = (slf.py(), slf.get());
         if let Ok(name) = key.extract::<String>() {
-            return batch.column(&batch.values.any(py), &name);
+            return batch.declared.column(&batch.values.any(py), &name);
         }
-        let Ok(index) = key.extract::<isize>() else {
-            let kind = key.get_type().name()?;
-            return Err(PyTypeError::new_err(format!(
-                "a batch is indexed with an int or a field's name, not {kind}"
-            )));
-        };
-        let events = batch.key_bytes.len();
-        let from_start = if index < 0 { index + events as isize } else { index };
-        if from_start < 0 || from_start as usize >= events {
-            return Err(PyIndexError::new_err(format!("event {index} of a batch of {events}")));
-        }
-        Ok(Bound::new(py, Event::new(slf, from_start as usize))?.into_any())
+        let index = common::index(key, batch.key_bytes.len(), "event")?;
+        Ok(Bound::new(py, Event::new(slf, index))?.into_any())
     }
 
     #[staticmethod]
@@ -223,7 +201,7 @@ impl Event {
 
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let batch = self.batch.get();
-        batch.column(&batch.values.any(py), name)?.get_item(self.index)
+        batch.declared.column(&batch.values.any(py), name)?.get_item(self.index)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -8,6 +8,7 @@ mod cell;
 mod check;
 mod client;
 mod columns;
+mod common;
 mod context;
 mod dead_letters;
 mod dense;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::batch::{Declared, WindowBatch};
+use super::batch::WindowBatch;
+use super::common::Declared;
 use super::error::raised;
 use super::events::EventBatch;
 use super::outputs;

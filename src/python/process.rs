@@ -7,7 +7,8 @@ use numpy::{PyArray1, PyArrayMethods, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::batch::{Declared, WindowBatch};
+use super::batch::WindowBatch;
+use super::common::Declared;
 use super::error::raised;
 use super::events::EventBatch;
 use super::model::{PyModel, attached, detached, too_late};

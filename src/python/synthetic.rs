@@ -1,6 +1,6 @@
 //! A made-up batch, for a model to warm up with.
 
-use super::batch::Declared;
+use super::common::Declared;
 use crate::batch::{Batch, Loan, Values, WindowMeta};
 use crate::config::DType;
 use crate::context::{Context, ContextValue};

@@ -3,7 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::batch::{WindowBatch, key_object};
+use super::batch::WindowBatch;
+use super::common::key_object;
 
 /// One window of a batch. `len(window)` is its number of events, `window["ax"]` a column of `values`.
 #[pyclass(frozen, module = "millstream")]
@@ -68,7 +69,7 @@ impl Window {
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.batch.get().column(py, &self.values(py)?, name)
+        self.batch.get().declared.column(&self.values(py)?, name)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

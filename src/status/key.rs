@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::State;
 use super::routes::json;
-use super::snapshot::{key_text, wall};
+use super::snapshot::key_text;
+use crate::clock;
 use crate::config::{Plan, hex};
 use crate::observe::{KeyState, Missing, Outcome, Seen, SeenWindow};
 use crate::record::Key;
@@ -145,7 +146,7 @@ pub(super) async fn key(
     });
     let answer = Answer {
         key: KeyText::of(&key),
-        now: wall(),
+        now: clock::wall(),
         complete,
         partitions,
         seen: seen.iter().map(|seen| SeenText::of(seen, plan)).collect(),

@@ -4,7 +4,7 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::snapshot::wall;
+use crate::clock;
 use crate::config::Plan;
 use crate::decode::Reason;
 use crate::metrics::{Counter, Metrics, ModelMetrics, PartitionGauges, Snapshot, SourceMetrics};
@@ -64,7 +64,7 @@ fn of_window(reason: Reason) -> bool {
 }
 
 fn partitions(text: &mut Text, metrics: &Metrics) {
-    let now = wall();
+    let now = clock::wall();
     let mut gauge = |name, help, of: &dyn Fn(&PartitionGauges) -> Option<f64>| {
         text.family("gauge", name, help);
         for source in &metrics.sources {

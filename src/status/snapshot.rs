@@ -1,7 +1,6 @@
 //! A run at one moment as JSON: what the page shows and `/api/status` returns.
 
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::State;
 use super::history::{History, Point, Rates, lag, settled};
 use super::key::{KeyText, SeenText};
+use crate::clock;
 use crate::config::{Guarantee, Plan};
 use crate::decode::Reason;
 use crate::metrics::{Counter, Metrics};
@@ -133,16 +133,11 @@ pub(super) fn phase(state: &State) -> &'static str {
     }
 }
 
-/// The wall time.
-pub(super) fn wall() -> Millis {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis)
-}
-
 /// The JSON text: whole, with all of the history and the settings, or what is new this second.
 pub(super) fn text(state: &State, whole: bool) -> String {
     let State { plan, metrics, .. } = state;
     let history = state.history();
-    let now = wall();
+    let now = clock::wall();
     let (mut results, mut dead_letters) = metrics.observer.latest();
     results.reverse();
     dead_letters.reverse();

@@ -1,9 +1,9 @@
 //! Where the group stands on a source: how far behind, and whether a run could go on from there.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::check::Findings;
+use crate::clock;
 use crate::kafka::cluster::{Cluster, REQUEST};
 use crate::kafka::error::failed;
 use crate::kafka::position::{self, Committed};
@@ -19,7 +19,7 @@ pub(super) fn check(cluster: &Cluster<'_>, source: usize, bounds: &[(i64, i64)],
     let group = &plan.group_id;
     let committed = position::committed(cluster, topic);
     let Some(committed) = findings.take("group", topic, committed) else { return };
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
+    let wall = clock::wall();
     let found = earlier(cluster, source, &committed, wall);
     let Some(earlier) = findings.take("group", topic, found) else { return };
     let name: Arc<str> = Arc::from(topic);

@@ -1,9 +1,8 @@
 //! Whether the log keeps what a restart has to read again, how long that takes, and whether sinks keep what is written.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::Facts;
 use crate::check::Findings;
+use crate::clock;
 use crate::config::{Plan, Unit};
 use crate::error::Error;
 use crate::kafka::cluster::Cluster;
@@ -87,7 +86,7 @@ fn sink_retention(facts: &Facts, source: &str, sink: &str, findings: &mut Findin
 
 /// How much there is to be read again, by the records of the last size + grace before now.
 fn replay(cluster: &Cluster<'_>, topic: &str, span: Millis, findings: &mut Findings) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
+    let now = clock::wall();
     let counted = cluster.offsets_at(topic, now.saturating_sub(span)).and_then(|from| {
         let bounds = cluster.bounds(topic)?;
         let within = from.into_iter().zip(bounds).map(|(from, (_, high))| from.map_or(0, |from| high - from));

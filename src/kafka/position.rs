@@ -40,26 +40,33 @@ pub(super) fn committed(cluster: &Cluster<'_>, topic: &str) -> Result<Vec<Option
     let mut asked = TopicPartitionList::new();
     asked.add_partition_range(topic, 0, count - 1);
     let until = Instant::now() + REQUEST;
+    let mut wait = AGAIN;
     let answer = loop {
-        match client.committed_offsets(asked.clone(), REQUEST) {
+        let error = match client.committed_offsets(asked.clone(), wait) {
             Ok(answer) => break answer,
-            Err(KafkaError::OffsetFetch(RDKafkaErrorCode::GroupAuthorizationFailed)) => {
-                return Err(Error::Kafka(format!(
-                    "group {:?}: the rights DESCRIBE and READ on the group are missing: grant them",
-                    cluster.plan.group_id
-                )));
-            }
-            // A coordinator that is only just being found.
-            Err(error) if Instant::now() > until => {
-                let what =
-                    format!("the committed offsets of group {:?} are not known", cluster.plan.group_id);
-                return Err(failed(what, &error));
-            }
-            Err(_) => std::thread::sleep(AGAIN),
+            Err(error) => error,
+        };
+        if denied(&error) || client.poll(Duration::ZERO).and_then(Result::err).is_some_and(|e| denied(&e)) {
+            return Err(Error::Kafka(format!(
+                "group {:?}: the rights DESCRIBE and READ on the group are missing: grant them",
+                cluster.plan.group_id
+            )));
         }
+        // A coordinator that is only just being found.
+        if Instant::now() > until {
+            let what = format!("the committed offsets of group {:?} are not known", cluster.plan.group_id);
+            return Err(failed(what, &error));
+        }
+        wait *= 2;
+        std::thread::sleep(AGAIN);
     };
     let found = |partition| answer.find_partition(topic, partition).as_ref().and_then(of_element);
     Ok((0..count).map(found).collect())
+}
+
+/// A refusal to name the coordinator comes to the consumer's queue alone: the call waits its time out.
+fn denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
 /// Commits offsets for a group without members: the broker refuses it where there are any.

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError
-from aiokafka.protocol.admin import CreateAclsRequest, DeleteGroupsRequest
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteGroupsRequest, DescribeAclsRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from .records import Log, Record
@@ -173,6 +173,10 @@ class Kafka:
         request = CreateAclsRequest(kind, name, literal, f"User:{user}", "*", describe, allow)
         reply = await self._admin._send_request(request)
         assert [code for code, _ in reply.creation_responses] == [0], reply
+        # The controller has it now; a broker that answers with it goes by it.
+        asked = DescribeAclsRequest(kind, name, literal, f"User:{user}", "*", describe, allow)
+        while not (await self._admin._send_request(asked)).resources:
+            await asyncio.sleep(0.05)
 
     def configure(self, topic: str, **config: str) -> None:
         """Replace the settings of a topic, but for the retention of `create_topic`."""

@@ -100,5 +100,5 @@ def test_a_replay_without_the_right_to_transactions(job: Job, tmp_path: Path, gu
         assert "nothing to replay" in commands.run(job, "dlq replay").out
         job.kafka.allow_describe("group", f"{app}.dlq-replay", "another")
         said = commands.run(job, "dlq replay")
-        assert said.code == 1
-        assert all(word in said.err for word in (f"{app}.dlq-replay", "READ", "group"))
+        assert said.code == 1, said.out
+        assert all(word in said.err for word in (f"{app}.dlq-replay", "READ", "group")), said.err

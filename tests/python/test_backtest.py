@@ -447,7 +447,7 @@ def test_a_shared_instance_is_called_at_the_same_time_only_where_that_was_said(
     class Mine(Meeting):
         pass
 
-    monkeypatch.setattr("millstream._backtest._cores", lambda: 4)
+    monkeypatch.setattr("millstream._backtest.cores", lambda: 4)
     app = App("app")
     app.model(READINGS, window=TUMBLING, sink="out", name="m", max_batch=8, **declared)(Mine)
     rows = 400

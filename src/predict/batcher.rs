@@ -15,8 +15,13 @@ const STALE: u64 = 96;
 const BETTER: f64 = 0.015;
 /// Recent calls that the line is fitted to.
 const FITTED: usize = 64;
-/// Where the search begins.
+/// Where the search begins: with doubled sizes, for as long as one call is clearly better than one before, which a busy
+/// machine can hide but not feign. A slow model need not make many small calls to show that it can have large ones.
 const FIRST: usize = 32;
+/// At most so much of the cost before is clearly better.
+const CLEARLY: f64 = 0.8;
+/// Rungs that double a size.
+const DOUBLE: usize = 2;
 /// Parts of a wave for several workers: the work in one is at least this many times what a call costs by itself.
 const WORK_TO_COST: f64 = 4.0;
 /// A call that is shorter than this, in seconds, is over before the next poll: the batch after it must be there.
@@ -74,6 +79,8 @@ pub struct Batcher {
     best: usize,
     /// The one that is tried now.
     tried: usize,
+    /// Whether sizes are still doubled.
+    climbs: bool,
     calls: u64,
     recent: VecDeque<(f64, f64)>,
     events_per_window: f64,
@@ -100,6 +107,7 @@ impl Batcher {
             rungs,
             best: first,
             tried: first,
+            climbs: true,
             calls: 0,
             recent: VecDeque::new(),
             events_per_window: 0.0,
@@ -150,6 +158,9 @@ impl Batcher {
 
     /// Moves to the best of what is known, then on to a neighbour that is not known well enough.
     fn seek(&mut self) {
+        if self.climbs {
+            return self.climb();
+        }
         if self.rungs[self.tried].costs.len() < ENOUGH {
             return;
         }
@@ -175,6 +186,18 @@ impl Batcher {
             }
             self.tried = next;
         }
+    }
+
+    /// Doubles the size, or leaves what is near the best one so far to the search.
+    fn climb(&mut self) {
+        let first = self.tried == self.best;
+        let better = self.rungs[self.tried].cost() < self.rungs[self.best].cost() * CLEARLY;
+        if better {
+            self.best = self.tried;
+        }
+        let next = (self.best + DOUBLE).min(self.rungs.len() - 1);
+        self.climbs = (first || better) && next > self.best;
+        self.tried = if self.climbs { next } else { self.best };
     }
 
     /// `seconds = a * windows + b` through the recent calls, where there are any.
@@ -293,6 +316,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_model_bound_by_its_overhead_has_full_batches_after_a_few_calls() {
+        let mut batcher = Batcher::new(bounds(256));
+        let mut sizes = Vec::new();
+        for _ in 0..6 {
+            let size = batcher.next(100_000, 0).map_or(0, |size| size.windows);
+            batcher.observe(size, size, 1.5);
+            sizes.push(size);
+        }
+        assert_eq!(sizes.last(), Some(&256), "{sizes:?}");
+        assert!(sizes[3] > 200, "{sizes:?}");
     }
 
     #[test]

@@ -21,8 +21,7 @@ demo: build/extension ## Run the main job on the embedded broker and show its pr
 	@$(BIN)/millstream demo
 
 test: .needs-java build/extension ## Lints and all tests, against real Apache Kafka too
-	@PYTHON=$(PYTHON) BIN=$(BIN) FEATURES=$(FEATURES) scripts/lint
-	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/test
+	@PYTHON=$(PYTHON) BIN=$(BIN) FEATURES=$(FEATURES) scripts/test
 
 test-extras: build/extension ## Run the examples that need big installs (PyTorch, aeon, XGBoost), in an environment of their own
 	@PYTHON=$(PYTHON) scripts/test-extras

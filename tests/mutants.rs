@@ -2,11 +2,12 @@
 //! process of its own, this one started again with `MILLSTREAM_FAULT`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "the table is the result")]
-#![allow(clippy::duplicate_mod, reason = "each file of tests brings the engine and the oracle")]
 
-#[path = "lane.rs"]
+mod engine;
+#[path = "core/lane.rs"]
 mod lane;
-#[path = "properties.rs"]
+mod oracle;
+#[path = "core/properties.rs"]
 mod properties;
 
 use std::process::{Command, Stdio};

@@ -118,12 +118,23 @@ def first_line(text: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(s.getsockname()[1]) for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Ports of the loopback interface that are the caller's to listen on for the next minute."""
+    return [reserved_port() for _ in range(count)]
+
+
+def reserved_port() -> int:
+    """A port that the system gives to nobody who asks for any.
+
+    An ended connection is left on it, which keeps it from everybody but a server that names it.
+    """
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.listen(1)
+        with socket.create_connection(server.getsockname()) as client:
+            server.accept()[0].close()
+            client.recv(1)
+        return int(server.getsockname()[1])
 
 
 def java() -> list[str]:

@@ -104,6 +104,12 @@ class Kafka:
     async def _create(self, topic: NewTopic) -> None:
         reply = await self._admin.create_topics([topic])
         assert all(code == 0 for _, code, _ in reply.topic_errors), reply.topic_errors
+        await self._until_partitions(topic.name, topic.num_partitions)
+
+    async def _until_partitions(self, topic: str, count: int) -> None:
+        """Wait for the broker: the controller answers before the broker knows of it."""
+        while await self._partitions(topic) != count:
+            await asyncio.sleep(0.02)
 
     def produce(self, topic: str, records: Iterable[Record]) -> list[Record]:
         """Write records where they say, in order; returns them with their offsets."""
@@ -141,12 +147,12 @@ class Kafka:
     def delete_topic(self, name: str) -> None:
         """Delete a topic, and wait until it has gone."""
         self.wait(self._admin.delete_topics([name]))
-        while self.partitions(name):
-            time.sleep(0.05)
+        self.wait(self._until_partitions(name, 0))
 
     def add_partitions(self, topic: str, total: int) -> None:
         """Give a topic more partitions."""
         self.wait(self._admin.create_partitions({topic: NewPartitions(total)}))
+        self.wait(self._until_partitions(topic, total))
 
     def delete_records(self, topic: str, before: dict[int, int]) -> None:
         """Delete the records below an offset of each partition."""
@@ -184,6 +190,8 @@ class Kafka:
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, settings)
         for reply in self.wait(self._admin.alter_configs([resource])):
             assert all(entry[0] == 0 for entry in reply.resources), reply.resources
+        while not settings.items() <= self.config(topic).items():
+            time.sleep(0.02)
 
     def ends(self, topic: str) -> dict[int, int]:
         """The offset after the last record of each partition, markers of transactions included."""

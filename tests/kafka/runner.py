@@ -100,6 +100,15 @@ class Worker:
         self.process.kill()
         self.process.wait()
 
+    def kill_amid(self, work: Callable[[], bool], more: Callable[[], object]) -> None:
+        """End it without notice while there is work; while there is none it goes on and gets more."""
+        self.send(signal.SIGSTOP)
+        while not work():
+            self.send(signal.SIGCONT)
+            more()
+            self.send(signal.SIGSTOP)
+        self.kill()
+
     def failed(self, how: str) -> WorkerError:
         """What to raise."""
         return WorkerError(f"worker {how}\n{self.log[-4000:]}")

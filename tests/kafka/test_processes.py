@@ -39,10 +39,10 @@ def test_kills_of_the_program_and_of_its_processes_neither_lose_nor_repeat_a_win
         worker.until(lambda before=before: job.progress() > before, "a commit of its own")  # type: ignore[misc]
         processes = processes_of(worker)
         assert len(processes) == 2
+        before = job.progress()
         os.kill(processes[kill % 2], signal.SIGKILL)
         for piece in pieces[kill * 20 + 10 : kill * 20 + 20]:
             job.kafka.produce(job.source.topic, piece)
-        before = job.progress()
         worker.until(lambda before=before: job.progress() > before, "a commit after it")  # type: ignore[misc]
         worker.kill()
     job.run()

@@ -46,8 +46,10 @@ def test_members_that_come_and_go_change_no_window(
     model = Model("m", 10_000, 1_000, grace=2_000, options={"max_batch": 32})
     settings = {"kafka": {"partition.assignment.strategy": strategy}}
     job = new_job(model, guarantee=guarantee, settings=settings, delay=0.01)
-    pieces = chunks(load(18_000, span=150_000), 180)
-    written = 0
+    # Enough at once for the first windows, the rest in pieces that last for a minute, if need be.
+    begin, *pieces = chunks(load(18_000, span=150_000), 9)
+    written = len(job.kafka.produce(job.source.topic, begin))
+    pieces = [part for piece in pieces for part in chunks(piece, 40)]
 
     def feed_until(condition: Callable[[], bool], worker: Worker) -> None:
         """Write on, a piece each fifth of a second, so that partitions change hands under load."""

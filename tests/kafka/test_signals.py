@@ -18,7 +18,7 @@ MODEL = Model("m", 10_000, 1_000, grace=2_000, options={"max_batch": 16})
 @pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_a_run_in_order(new_job: NewJob, guarantee: Guarantee, signum: signal.Signals) -> None:
-    job = new_job(MODEL, guarantee=guarantee, delay=0.02)
+    job = new_job(MODEL, guarantee=guarantee, delay=0.1)
     first, second, last = chunks(load(9_000, span=90_000), 3)
     worker = job.start()
     job.kafka.produce(job.source.topic, first)
@@ -34,6 +34,7 @@ def test_a_signal_ends_a_run_in_order(new_job: NewJob, guarantee: Guarantee, sig
     }
     assert {p: committed[p] for p in job.ends()} == job.ends()
     job.kafka.produce(job.source.topic, last)
+    job.delay = 0.0
     job.run()
     # Exact under both guarantees: what a run that ends in order has produced, it has committed.
     assert_exact(job, job.expected())

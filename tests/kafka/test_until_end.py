@@ -79,9 +79,9 @@ def test_a_run_does_not_end_before_an_open_transaction(new_job: NewJob, ending: 
 
     worker = job.start(until="end")
     worker.until(lambda: job.progress() == len(first), "all that can be read is committed")
+    worker.until(lambda: "transaction" in worker.log, "what it waits for is said")
     time.sleep(2)  # time enough for a run that does not wait to end
     assert worker.running
-    assert "transaction" in worker.log
     transaction.commit() if ending == "commit" else transaction.abort()
     metrics = worker.finish()
 

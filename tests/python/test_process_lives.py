@@ -36,7 +36,7 @@ print([record.value["prediction"] for record in out["out"]])
 
 GUARD = '\nif __name__ == "__main__":\n'
 
-# Answers one window, and stays in the call of the next one for as long as it is told.
+# Answers one window, and stays in the call of the next one until there is a file.
 STAYS = """
 window = TumblingWindow("1s", grace="0s")
 
@@ -46,7 +46,8 @@ class Stays:
     def predict(self, batch):
         if batch.starts[0] == 1_000:
             print("called", os.getpid(), flush=True)
-            time.sleep(float(sys.argv[1]))
+            while not os.path.exists(sys.argv[1]):
+                time.sleep(0.01)
         return batch.lengths
 
 
@@ -105,12 +106,12 @@ def wait_for_end(pids: list[int]) -> list[int]:
     return [pid for pid in pids if runs(pid)]
 
 
-def start_staying(path: Path, seconds: float) -> tuple[subprocess.Popen[str], list[int]]:
-    """Start a program whose model is in a call; returns it with the processes that it has started."""
+def start_staying(path: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """Start a program whose model is in a call until there is `path / "enough"`; returns it and its processes."""
     script = path / "script.py"
     script.write_text(DECLARED + STAYS)
     program = subprocess.Popen(
-        [sys.executable, script, str(seconds)],
+        [sys.executable, script, path / "enough"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -158,7 +159,7 @@ def test_a_model_that_was_typed_in_is_refused_with_what_to_do(form: list[str]) -
 
 
 def test_no_process_outlives_a_program_that_is_killed(tmp_path: Path) -> None:
-    program, started = start_staying(tmp_path, 3_600)
+    program, started = start_staying(tmp_path)
     program.kill()
     program.communicate()
     assert len(started) >= 2
@@ -169,8 +170,10 @@ def test_no_process_outlives_a_program_that_is_killed(tmp_path: Path) -> None:
 def test_a_signal_to_all_processes_lets_the_running_call_finish(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    program, started = start_staying(tmp_path, 1.5)
+    program, started = start_staying(tmp_path)
     os.killpg(program.pid, number)
+    time.sleep(1.5)  # time enough to take notice of the signal, however late it came
+    (tmp_path / "enough").touch()
     out, err = program.communicate(timeout=60)
     assert (program.returncode, err) == (0, "")
     assert out == "ended 2 0\n"
@@ -178,8 +181,9 @@ def test_a_signal_to_all_processes_lets_the_running_call_finish(
 
 
 def test_a_second_signal_ends_a_call_that_hangs_and_its_process(tmp_path: Path) -> None:
-    program, started = start_staying(tmp_path, 3_600)
-    program.send_signal(signal.SIGTERM)
+    program, started = start_staying(tmp_path)
+    # Two kinds: of one kind, the second is no signal while the first is pending.
+    program.send_signal(signal.SIGINT)
     time.sleep(0.5)
     program.send_signal(signal.SIGTERM)
     program.communicate(timeout=60)

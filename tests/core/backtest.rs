@@ -2,8 +2,7 @@
 //! shards, with several partitions, late events and rows that are no events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -2,8 +2,7 @@
 //! the values are in the dead letter or have to be read from the source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::sync::Arc;
 

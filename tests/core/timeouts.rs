@@ -2,8 +2,7 @@
 //! is a dead letter in the fourth run, and nobody else's result is lost or comes twice.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,8 +2,7 @@
 //! offset order, under one id; windows beside them are what they are without them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

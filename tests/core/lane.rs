@@ -1,8 +1,7 @@
 //! Promises of a lane about what it must not count or take twice.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::sync::Arc;
 

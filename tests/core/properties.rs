@@ -1,8 +1,7 @@
 //! Properties of the core against the naive oracle: random logs through random schedules, with and without crashes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::sync::Arc;
 

@@ -2,8 +2,7 @@
 //! out once and in order, they themselves are dead letters once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -2,8 +2,7 @@
 //! and never kept by dropping anything. And what state costs in memory, and that it is given back.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -2,8 +2,7 @@
 //! begin with the first window that starts after the clock; a crash in between changes nothing of that.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The oracle against figures worked out by hand, against the live rule, and its logs against the promise
 //! of what is in them.
 
-mod oracle;
+use crate::oracle;
 
 use oracle::log::{Rng, SINGLE, Shape, random_log, random_models};
 use oracle::{Advance, Counts, Event, Expected, Floor, Model, Spec, expect, starts_of};

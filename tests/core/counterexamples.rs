@@ -1,8 +1,7 @@
 //! The shortest runs in which a rule that looks as good is wrong: of adoption, and of the clean-up timer.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::sync::Arc;
 

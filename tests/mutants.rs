@@ -1,5 +1,6 @@
 //! The tests of the core, tested: with one rule broken, the property that guards it must fail. Each mutant runs in a
 //! process of its own, this one started again with `MILLSTREAM_FAULT`.
+#![cfg(feature = "fault")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 

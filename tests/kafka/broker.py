@@ -314,6 +314,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="time limit (default: one hour)")
     parser.add_argument("--proxied", default="0:0", help="PORT:PROXY: a listener behind a proxy")
     parser.add_argument("--apart", action="store_true", help="the controller is a process of its own")
+    parser.add_argument("--fetch", action="store_true", help="get what it needs, and run nothing")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one more setting")
     arguments = parser.parse_args()
     proxied, proxy = map(int, arguments.proxied.split(":"))
@@ -323,6 +324,9 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     try:
+        if arguments.fetch:
+            fetch_jars()
+            return 0
         serve(arguments.seconds, sys.stdin, proxied, proxy, arguments.set, apart=arguments.apart)
     except BrokerError as error:
         print(error, file=sys.stderr)

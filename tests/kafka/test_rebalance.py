@@ -80,7 +80,8 @@ def test_members_that_come_and_go_change_no_window(
 
 
 def test_a_model_slower_than_the_poll_interval_does_not_cost_the_membership(new_job: NewJob) -> None:
-    model = Model("m", 10_000, 1_000, grace=2_000)
+    # Few windows, as each call takes its time.
+    model = Model("m", 10_000, 10_000, grace=2_000)
     job = new_job(model, settings={"kafka": {"max.poll.interval.ms": 6_000}}, delay=7.0)
     job.kafka.produce(job.source.topic, load(200, span=20_000))
     worker = job.start()

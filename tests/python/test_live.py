@@ -242,7 +242,7 @@ RUN = "from millstream.cli import main; main()"
 def in_terminal(
     folder: Path, *, fail: str = "pass", until: Callable[[str], bool] = lambda output: False
 ) -> tuple[int, str]:
-    """Run the module in a terminal of its own, with Ctrl-C once its output is such; return code and output."""
+    """Run the module in a terminal of its own, with Ctrl-C once `until` holds; return code and output."""
     (folder / "pipeline.py").write_text(MODULE.replace("FAIL", fail))
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}

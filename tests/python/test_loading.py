@@ -125,7 +125,9 @@ def app():
     app = App("app", brokers="embedded")
     readings = Topic("readings", timestamp="ts", timestamp_unit="ms", fields=["v"])
 
-    @app.model(source=readings, window=TumblingWindow("10s", grace="0s"), sink="results", load_timeout=None if whole[0] else LIMIT)
+    limit, window = None if whole[0] else LIMIT, TumblingWindow("10s", grace="0s")
+
+    @app.model(source=readings, window=window, sink="results", load_timeout=limit)
     class Model:
         def load(self):
             if not whole[0]:

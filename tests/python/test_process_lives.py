@@ -107,7 +107,7 @@ def wait_for_end(pids: list[int]) -> list[int]:
 
 
 def start_staying(path: Path) -> tuple[subprocess.Popen[str], list[int]]:
-    """Start a program whose model is in a call until there is `path / "enough"`; returns it and its processes."""
+    """Start a program that is in a call until there is `path / "enough"`; returns it and its processes."""
     script = path / "script.py"
     script.write_text(DECLARED + STAYS)
     program = subprocess.Popen(

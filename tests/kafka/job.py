@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from .clients import Kafka
 from .judge import Source
 from .oracle import Model, Verdict, expect
 from .records import Log
-from .runner import Worker, Workers
+from .runner import SECONDS, Worker, Workers
 
 Guarantee = Literal["exactly_once", "at_least_once"]
 # Short, so that what a killed member held is taken over soon.
@@ -69,6 +70,14 @@ class Job:
             "poison": self.poison,
             "hang": self.hang,
         }
+
+    def delete_source(self) -> None:
+        """Delete the source, and wait until the broker has forgotten the group's offsets on it, too."""
+        self.kafka.delete_topic(self.source.topic)
+        deadline = time.monotonic() + SECONDS
+        while self.ends():
+            assert time.monotonic() < deadline, f"the offsets on {self.source.topic} stay"
+            time.sleep(0.05)
 
     def expected(
         self, drains: Iterable[Mapping[int, int]] = (), since: Mapping[int, int] | None = None

@@ -57,11 +57,10 @@ def test_records_that_are_deleted_ahead_of_a_stopped_group_are_missed(new_job: N
 def test_a_topic_that_was_made_again_is_not_the_one_that_was_read(new_job: NewJob) -> None:
     job = begun(new_job)
     committed = job.kafka.committed(job.app, job.source.topic)
-    job.kafka.delete_topic(job.source.topic)
+    job.delete_source()
     job.kafka.create_topic(job.source.topic)
     # As many records, so that no offset is out of range.
     job.kafka.produce(job.source.topic, load(4_000, span=120_000))
-    # The broker forgets the offsets of a topic that is deleted.
     refused(job, "no committed offset", "made again", "group_id")
     # A tool that brings offsets back does not bring the topic back.
     job.kafka.commit(job.app, {(job.source.topic, p): place for p, place in committed.items()})

@@ -135,7 +135,7 @@ def test_it_is_the_way_on_for_a_topic_that_was_made_again(new_job: NewJob, comma
     job.kafka.produce(job.source.topic, load(2_000, span=60_000))
     job.run()
     committed = job.kafka.committed(job.app, job.source.topic)
-    job.kafka.delete_topic(job.source.topic)
+    job.delete_source()
     job.kafka.create_topic(job.source.topic)
     job.kafka.produce(job.source.topic, load(2_000, span=60_000))
     job.kafka.commit(job.app, {(job.source.topic, p): place for p, place in committed.items()})

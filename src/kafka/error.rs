@@ -15,9 +15,17 @@ pub(super) fn failed(what: impl std::fmt::Display, error: &KafkaError) -> Error 
     }
 }
 
+/// The code of an error, of an admin request too, where rust-rdkafka does not name it.
+pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    }
+}
+
 /// The broker's or the client's own words.
 pub(super) fn text(error: &KafkaError) -> String {
-    let code = error.rdkafka_error_code();
+    let code = code(error);
     let said = match error {
         KafkaError::Transaction(error) => error.to_string(),
         other => code.map_or_else(|| other.to_string(), |code| code.to_string()),
@@ -45,7 +53,7 @@ pub(super) fn passing(error: &KafkaError) -> bool {
         Code::NetworkException,
         Code::BrokerTransportFailure,
     ];
-    error.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
+    code(error).is_some_and(|code| passing.contains(&code))
 }
 
 /// What to grant where the broker says only that something is not granted.
@@ -67,5 +75,22 @@ fn without_value(description: &str) -> &str {
     match description.find("Invalid value") {
         Some(_) => "the value is not one that librdkafka takes",
         None => description,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_goes_away_during_an_admin_request_is_waited_for() {
+        assert!(passing(&KafkaError::AdminOp(RDKafkaErrorCode::BrokerTransportFailure)));
+        assert!(!passing(&KafkaError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed)));
+    }
+
+    #[test]
+    fn an_admin_request_that_is_refused_names_the_missing_right() {
+        let said = text(&KafkaError::AdminOp(RDKafkaErrorCode::GroupAuthorizationFailed));
+        assert!(said.ends_with("grant DESCRIBE and READ on the group"), "{said}");
     }
 }

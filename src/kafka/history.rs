@@ -13,6 +13,7 @@ use super::client::headers;
 use super::consumer::{KafkaSource, REQUEST};
 use super::context::Plain;
 use super::describe::{self, Rights, Topic};
+use super::error::code;
 use super::settings::Settings;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -45,9 +46,7 @@ impl KafkaSource {
                 self.insist(&what, |source| {
                     match describe::topic(source.asker.client(), &id.topic, REQUEST) {
                         // A broker that is too old has no ids; its topics are told by their partitions alone.
-                        Err(error)
-                            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnsupportedFeature) =>
-                        {
+                        Err(error) if code(&error) == Some(RDKafkaErrorCode::UnsupportedFeature) => {
                             Ok(known.clone())
                         }
                         facts => facts,

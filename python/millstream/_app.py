@@ -541,6 +541,7 @@ class App:
             MillstreamError: The run cannot go on, or this app is already running.
             Exception: What a model raised, where its `on_error` is `"fail"`.
         """
+        _check.flag("App.backtest() with_dropped", with_dropped)
         plan = self._plan()
         wanted = _backtest.options(order, disorder, drain, workers, self._models)
         fed = _backtest.frames(data, plan)

@@ -9,8 +9,11 @@ from millstream.errors import ConfigError
 T = TypeVar("T", bound=str)
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+_WHOLE = re.compile(r"-?[0-9]{1,30}")
 _LONGEST_TOPIC = 249
 _SHOWN = 80
+# What the engine counts with.
+_HIGHEST = (1 << 63) - 1
 
 
 def refusal(setting: str, value: object, problem: str, fix: str) -> ConfigError:
@@ -27,7 +30,11 @@ def refusal(setting: str, value: object, problem: str, fix: str) -> ConfigError:
 
 def shown(value: object) -> str:
     """Return `repr(value)` on one line of bearable length."""
-    line = " ".join(repr(value).split())
+    try:
+        line = " ".join(repr(value).split())
+    except Exception:
+        # Such as an int of more digits than Python writes.
+        line = f"<{type(value).__name__}>"
     return line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."
 
 
@@ -37,7 +44,22 @@ def text(setting: str, value: object, *, fix: str) -> str:
         raise refusal(setting, value, f"is {kind(value)}, not a string", fix)
     if not value.strip():
         raise refusal(setting, value, "is empty", fix)
+    if not is_unicode(value):
+        raise refusal(setting, value, "holds half of a surrogate pair, so it is no text", fix)
     return value
+
+
+def is_unicode(value: str) -> bool:
+    """Return whether `value` can be written as UTF-8."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def printable(setting: str, value: object, *, fix: str) -> str:
+    """Return `value` where it is text without characters that steer a terminal or end a string in C."""
+    given = text(setting, value, fix=fix)
+    if not given.isprintable():
+        raise refusal(setting, value, "holds characters that cannot be printed", fix)
+    return given
 
 
 def name(setting: str, value: object, *, longest: int = _LONGEST_TOPIC, fix: str) -> str:
@@ -67,13 +89,19 @@ def flag(setting: str, value: object) -> bool:
 
 def count(setting: str, value: object, *, least: int = 1, most: int | None = None) -> int:
     """Return `value` where it is a whole number from `least` to `most`."""
-    span = f"{least} or more" if most is None else f"{least} to {most}"
-    fix = f"write a whole number, {span}"
+    highest = _HIGHEST if most is None else most
+    plainly = most is None and not (isinstance(value, int) and value > highest)
+    fix = f"write a whole number, {least} " + ("or more" if plainly else f"to {highest}")
     if isinstance(value, bool) or not isinstance(value, int):
         raise refusal(setting, value, f"is {kind(value)}, not a whole number", fix)
-    if value < least or (most is not None and value > most):
+    if not least <= value <= highest:
         raise refusal(setting, value, "is out of range", fix)
     return value
+
+
+def whole(text: str) -> int | str:
+    """Return the whole number that a text is; the text itself where it is none, to be refused."""
+    return int(text) if _WHOLE.fullmatch(text) else text
 
 
 def field_path(setting: str, value: object) -> str:
@@ -89,5 +117,6 @@ def kind(value: object) -> str:
     """Return the type of `value` with its article: `an int`."""
     if value is None:
         return "None"
-    word = type(value).__name__
+    # NumPy has a bool of its own, which is none.
+    word = type(value).__name__ if type(value).__module__ != "numpy" else f"numpy.{type(value).__name__}"
     return f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"

@@ -3,8 +3,10 @@
 import re
 from datetime import timedelta
 from fractions import Fraction
-from numbers import Number
+from numbers import Number, Real
 from typing import TypeAlias
+
+import numpy as np
 
 from millstream._check import refusal
 
@@ -16,6 +18,7 @@ _SPELLING = re.compile(
 )
 # Far beyond any use, and small enough that no sum of a time and a duration leaves 64 bits.
 _LONGEST_MS = 36_500 * _UNITS["d"]
+_LONGEST_SPELLING = 100
 _FIX = 'write a duration such as "10s", "250ms", "1m" or "1h30m", or a datetime.timedelta'
 
 
@@ -64,11 +67,12 @@ def format_ms(ms: int) -> str:
 def _exact_ms(setting: str, value: object) -> Fraction:
     if isinstance(value, timedelta):
         return Fraction(value // timedelta(microseconds=1), 1_000)
-    if isinstance(value, Number) and not isinstance(value, bool):
-        raise refusal(
-            setting, value, "is a bare number, which has no unit", f'write "{value}s" or "{value}ms"'
-        )
-    match = _SPELLING.fullmatch(value.strip()) if isinstance(value, str) else None
+    if isinstance(value, Number) and not isinstance(value, bool | np.timedelta64):
+        usable = isinstance(value, Real) and 0 <= value <= _LONGEST_MS
+        fix = f'write "{value}s" or "{value}ms"' if usable else _FIX
+        raise refusal(setting, value, "is a bare number, which has no unit", fix)
+    short = isinstance(value, str) and len(value) <= _LONGEST_SPELLING
+    match = _SPELLING.fullmatch(str(value).strip()) if short else None
     given = {} if match is None else {u: match[u] for u in _UNITS if match[u] is not None}
     if match is None or not given:
         raise refusal(setting, value, "is not a duration", _FIX)

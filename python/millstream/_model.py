@@ -101,7 +101,7 @@ def declare(
     spec = ModelSpec(
         target=model,
         name=named,
-        version=None if version is None else _check.text(f"{owner} version", version, fix='write "3"'),
+        version=None if version is None else _check.printable(f"{owner} version", version, fix='write "3"'),
         source=source,
         window=window,
         sink=_check.name(f"{owner} sink", sink, fix='write the name of a topic: sink="results"'),

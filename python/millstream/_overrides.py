@@ -22,8 +22,7 @@ _NONE = "none"
 
 def _whole(least: int, most: int | None) -> Callable[[str, str], int]:
     def read(setting: str, text: str) -> int:
-        number = int(text) if text.isascii() and text.lstrip("-").isdigit() else text
-        return _check.count(setting, number, least=least, most=most)
+        return _check.count(setting, _check.whole(text), least=least, most=most)
 
     return read
 

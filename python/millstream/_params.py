@@ -25,10 +25,12 @@ def check(params: object, models: Sequence[ModelSpec]) -> dict[str, Any] | None:
                 raise ConfigError(f"model {spec.name!r} load(self, params) needs params; {_NEEDED}")
         return None
     if not isinstance(params, Mapping) or not all(isinstance(name, str) for name in params):
-        raise _check.refusal("App.run() params", params, "is not a dict with names as keys", _NEEDED)
+        # Their values may be secrets.
+        kind = _check.kind(params)
+        raise ConfigError(f"App.run() params: {kind} is not a dict with names as keys; {_NEEDED}")
     if not any(_parameter(spec) for spec in models):
         problem = "are taken by no model of this app"
-        raise _check.refusal("App.run() params", dict(params), problem, "write def load(self, params)")
+        raise _check.refusal("App.run() params", list(params), problem, "write def load(self, params)")
     return dict(params)
 
 
@@ -49,9 +51,10 @@ def parse(options: Sequence[str]) -> dict[str, Any] | None:
     for option in options:
         name, equals, value = option.partition("=")
         if not name or not equals:
-            raise _check.refusal("--param", option, "has no name or no value", "write --param name=value")
+            given = f"{name}=***" if equals else name
+            raise _check.refusal("--param", given, "has no name or no value", "write --param name=value")
         if name in params:
-            raise _check.refusal("--param", option, f"gives {name!r} twice", "give it once")
+            raise _check.refusal("--param", f"{name}=***", f"gives {name!r} twice", "give it once")
         try:
             params[name] = json.loads(value)
         except ValueError:

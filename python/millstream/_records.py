@@ -39,7 +39,7 @@ class Record:
     headers: Sequence[tuple[str, bytes]] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.key, str):
+        if isinstance(self.key, str) and _check.is_unicode(self.key):
             object.__setattr__(self, "key", self.key.encode())
         elif self.key is not None and not isinstance(self.key, bytes):
             raise _check.refusal("Record key", self.key, "is not a key", 'write b"device-1" or "device-1"')
@@ -74,7 +74,7 @@ def encode_value(value: object) -> bytes | None:
     """
     if value is None or isinstance(value, bytes):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str) and _check.is_unicode(value):
         return value.encode()
     fix = "write a dict of JSON values, bytes, a str or None"
     if not isinstance(value, dict):

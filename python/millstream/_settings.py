@@ -44,6 +44,8 @@ _NOT_SECRET = frozenset(
 # `.dead-letter` has to fit behind it in the name of a topic.
 _LONGEST_APP_NAME = 200
 _MOST_LANES = 64
+_HIGHEST_PORT = 65_535
+_MOST_BITS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,7 @@ def resolve(
         group_id=_group_id(owner, name if group_id is None else group_id, environment),
         kafka=_kafka(f"{owner} kafka", kafka, environment),
         lanes=_check.count(f"{owner} lanes", lanes, most=_MOST_LANES),
-        epoch_ms=None if epoch == "auto" else duration_ms(f"{owner} epoch", epoch),
+        epoch_ms=None if isinstance(epoch, str) and epoch == "auto" else duration_ms(f"{owner} epoch", epoch),
         start=_check.choice(f"{owner} start", start, get_args(Start)),
         create_topics=_check.flag(f"{owner} create_topics", create_topics),
         dead_letter_topic=_topic(f"{owner} dead_letter_topic", dead_letter_topic, f"{name}.dead-letter"),
@@ -127,12 +129,17 @@ def _brokers(owner: str, value: object, environment: Mapping[str, str]) -> str:
     servers = _check.text(setting, value, fix=_BROKERS_FIX)
     hosts = [host.strip() for host in servers.split(",")]
     for host in hosts:
-        if not _HOST.fullmatch(host):
+        found = _HOST.fullmatch(host)
+        if found is None or not found[3].isprintable() or not _is_port(found[4]):
             # Some write user and password before the host, as in URLs.
             safe = _USER_INFO.sub("***@", host)
             shown = _USER_INFO.sub("***@", servers)
             raise _check.refusal(setting, shown, f"{safe!r} is no broker's address", _BROKERS_FIX)
     return ",".join(hosts)
+
+
+def _is_port(written: str | None) -> bool:
+    return written is None or 0 < int(written[1:]) <= _HIGHEST_PORT
 
 
 def _guarantee(setting: str, value: object, brokers: str) -> Guarantee:
@@ -153,7 +160,7 @@ def _group_id(owner: str, value: object, environment: Mapping[str, str]) -> str:
     setting = f"{owner} group_id"
     if environment.get("MILLSTREAM_GROUP_ID"):
         setting, value = "MILLSTREAM_GROUP_ID", environment["MILLSTREAM_GROUP_ID"]
-    return _check.text(setting, value, fix="write the name of a consumer group, or leave it out")
+    return _check.printable(setting, value, fix="write the name of a consumer group, or leave it out")
 
 
 def _limit(
@@ -165,8 +172,7 @@ def _limit(
 ) -> int | None:
     setting, variable = f"{owner} {name}", f"MILLSTREAM_{name.upper()}"
     if environment.get(variable):
-        text = environment[variable].strip()
-        setting, value = variable, int(text) if text.isascii() and text.isdigit() else text
+        setting, value = variable, _check.whole(environment[variable].strip())
     return None if value is None else check(setting, value)
 
 
@@ -186,30 +192,33 @@ def _kafka(setting: str, value: object, environment: Mapping[str, str]) -> Mappi
                 f"is {_check.kind(value)}, not a dict",
                 'write librdkafka settings: kafka={"security.protocol": "SASL_SSL"}',
             )
-        settings.update({_key(setting, key): _plain(setting, key, value[key]) for key in value})
+        settings.update({_key(setting, key): _plain(f"{setting}[{key!r}]", key, value[key]) for key in value})
     for variable in sorted(environment):
         if variable.startswith(_ENV_KAFKA) and environment[variable]:
             key = variable.removeprefix(_ENV_KAFKA).lower().replace("_", ".")
-            settings[key] = environment[variable]
+            settings[key] = _plain(variable, key, environment[variable])
     return settings
 
 
 def _key(setting: str, key: object) -> str:
-    return _check.text(f"{setting} key", key, fix='write the name of a librdkafka setting: "sasl.username"')
+    return _check.printable(
+        f"{setting} key", key, fix='write the name of a librdkafka setting: "sasl.username"'
+    )
 
 
 def _plain(setting: str, key: str, value: object) -> str:
+    secret = value if key in _NOT_SECRET else _Redacted()
+    fix = "write a string, a number or a bool"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    secret = value if key in _NOT_SECRET else _Redacted()
-    raise _check.refusal(
-        f"{setting}[{key!r}]",
-        secret,
-        f"is {_check.kind(value)}",
-        "write a string, a number or a bool",
-    )
+    if not isinstance(value, str | int | float):
+        raise _check.refusal(setting, secret, f"is {_check.kind(value)}", fix)
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise _check.refusal(setting, secret, "is out of range", fix)
+    given = str(value)
+    if "\0" in given or not _check.is_unicode(given):
+        raise _check.refusal(setting, secret, "holds a NUL or half of a surrogate pair", fix)
+    return given
 
 
 class _Redacted:

@@ -7,6 +7,7 @@ from millstream._check import refusal
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SPELLING = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB)")
 _LARGEST = 1 << 50
+_LONGEST_SPELLING = 100
 _FIX = 'write a size such as "256MiB" or "1GiB", or a whole number of bytes'
 
 
@@ -24,7 +25,8 @@ def size_bytes(setting: str, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         size = value
     else:
-        match = _SPELLING.fullmatch(value.strip()) if isinstance(value, str) else None
+        short = isinstance(value, str) and len(value) <= _LONGEST_SPELLING
+        match = _SPELLING.fullmatch(str(value).strip()) if short else None
         if match is None:
             raise refusal(setting, value, "is not a size", _FIX)
         size = int(match[1]) * _UNITS[match[2]]

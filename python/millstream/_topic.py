@@ -70,7 +70,8 @@ class Topic:
         _check.choice(f"{owner} dtype", self.dtype, ("float64", "float32"))
         _check.choice(f"{owner} missing", self.missing, ("dead_letter", "nan"))
         _check.choice(f"{owner} format", self.format, ("json",))
-        if self.idle_timeout is not None and self.idle_timeout != "auto":
+        auto = isinstance(self.idle_timeout, str) and self.idle_timeout == "auto"
+        if self.idle_timeout is not None and not auto:
             self._set("idle_timeout", canonical(f"{owner} idle_timeout", self.idle_timeout))
         if self.max_future is not None:
             self._set("max_future", canonical(f"{owner} max_future", self.max_future, least=0))

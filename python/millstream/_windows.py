@@ -9,6 +9,8 @@ _WHY_GRACE = (
     "has no default: it is how long a window waits for events that come out of order. More grace is a later "
     "result, less grace is more late events"
 )
+# A window of a day every 100 ms. Beyond it a single event would keep a core busy for minutes.
+_MOST_OVERLAP = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,16 @@ class HoppingWindow:
 
     Args:
         size: Length of a window.
-        hop: From one start to the next; at most `size`, and `size` need not be a multiple of it.
+        hop: From one start to the next; at most `size`, which need not be a multiple of it, and at least
+            a millionth of it.
         grace: How long a window waits for events that come out of order. It has to be said; `"0ms"` is fine
             for a topic in order.
         offset: Shifts every start; may be negative.
         min_events: Windows with fewer events are skipped, and counted.
 
     Raises:
-        ConfigError: An argument is of a wrong type or value, or `hop` is longer than `size`.
+        ConfigError: An argument is of a wrong type or value, or `hop` is longer than `size`, or so short that
+            an event would be in more than a million windows.
     """
 
     size: Duration
@@ -54,6 +58,10 @@ class HoppingWindow:
                 f"is longer than size={self.size!r}, so events between windows would be in none",
                 f'write hop="{self.size}" or less',
             )
+        overlap = duration_ms("size", self.size) // duration_ms("hop", self.hop)
+        if overlap > _MOST_OVERLAP:
+            problem = f"puts each event into {overlap:,} windows of size={self.size!r}, {_MOST_OVERLAP:,} is the most"
+            raise _check.refusal(f"{owner} hop", self.hop, problem, "write a longer hop or a shorter size")
 
     def _repr_html_(self) -> str:
         # Only where it is shown: it draws, and most programs never do.

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from millstream import App, ConfigError
@@ -58,6 +59,17 @@ def test_the_embedded_broker_is_at_least_once_and_refuses_to_claim_more() -> Non
         ({"drain_timeout": 20}, r"drain_timeout=20: is a bare number"),
         ({"max_inflight_bytes": "256MB"}, r"max_inflight_bytes='256MB': is not a size.*\"256MiB\""),
         ({"kafka": {3: "x"}}, r"kafka key=3: is an int"),
+        ({"kafka": {"client.id": "a\0b"}}, r"kafka\['client.id'\]='a.x00b': holds a NUL"),
+        ({"kafka": {"linger.ms": 10**5_000}}, r"kafka\['linger.ms'\]=.*out of range"),
+        ({"brokers": "localhost:99999"}, r"brokers='localhost:99999'.*no broker's address"),
+        ({"brokers": "localhost:0"}, r"brokers='localhost:0'.*no broker's address"),
+        ({"brokers": "a\0b:9092"}, r"brokers='a.x00b:9092'.*no broker's address"),
+        ({"group_id": "a\0b"}, r"group_id='a.x00b': holds characters that cannot be printed"),
+        ({"group_id": "\ud800"}, r"group_id='.ud800': holds half of a surrogate pair"),
+        ({"lanes": 10**5_000}, r"lanes=<int>: is out of range"),
+        ({"max_keys": 1 << 63}, r"max_keys=9223372036854775808: is out of range.*1 to 9223372036854775807"),
+        ({"epoch": np.array([1, 2])}, r"epoch=array.*is not a duration"),
+        ({"create_topics": np.True_}, r"create_topics=np.True_: is a numpy.bool, not a bool"),
     ],
 )
 def test_a_wrong_argument_names_setting_value_and_fix(options: dict[str, Any], message: str) -> None:
@@ -118,6 +130,24 @@ def test_no_secret_is_ever_shown() -> None:
         with pytest.raises(ConfigError, match=r"kafka.*\*\*\*") as caught:
             App("activity", kafka=wrong)  # type: ignore[arg-type]
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError("no word")
+
+    with pytest.raises(ConfigError, match=r"lanes=<Mute>: is a Mute, not a whole"):
+        App("activity", lanes=Mute())  # type: ignore[arg-type]
+
+
+def test_a_secret_of_the_environment_that_no_c_string_holds_is_refused_unseen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MILLSTREAM_KAFKA__SASL_PASSWORD", "hunter2\udcff")
+    with pytest.raises(ConfigError, match=r"^MILLSTREAM_KAFKA__SASL_PASSWORD=\*\*\*: holds") as caught:
+        App("activity")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_repr_can_be_pasted() -> None:

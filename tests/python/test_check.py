@@ -122,7 +122,7 @@ def test_an_app_on_the_embedded_broker_can_be_checked() -> None:
         (["check", "checked:real", "--fast"], "--fast"),
         (["reset", "checked:real"], "--to"),
         (["reset", "checked:real", "--to", "yesterday"], "'yesterday' is no position; write earliest"),
-        (["reset", "checked:real", "--to", "-5"], "-- write a duration"),
+        (["reset", "checked:real", "--to", "-5"], "'-5' is no position; write earliest"),
         (["reset", "checked:real", "--to", "2026-01-31T12:00"], "write 2026-01-31T12:00Z for UTC"),
         (["reset", "checked:real", "--to", "5", "--partition", "-1"], "--partition"),
         (["reset", "checked:embedded", "--to", "earliest"], "needs a Kafka cluster"),
@@ -161,6 +161,14 @@ def test_a_duration_is_that_long_ago() -> None:
 def test_a_time_without_a_zone_is_a_mistake() -> None:
     with pytest.raises(Mistake, match="write 2026-01-31T00:00Z for UTC"):
         parse_target("2026-01-31")
+
+
+@pytest.mark.parametrize("text", ["-1", "-x", "-yes", "9" * 30, "@" + "9" * 30, "1.5", "²", ""])
+def test_what_is_no_position_is_named_with_the_forms_that_there_are(text: str) -> None:
+    with pytest.raises(
+        Mistake, match=r"^--to '" + re.escape(text) + r"' is no position; write earliest.* or -1h$"
+    ):
+        parse_target(text)
 
 
 def test_what_will_happen_is_said_by_partition() -> None:

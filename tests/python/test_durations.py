@@ -50,6 +50,28 @@ def test_another_spelling_is_refused_with_examples(value: Any) -> None:
         duration_ms("App epoch", value)
 
 
+@pytest.mark.parametrize(
+    "value", [-5, float("nan"), float("inf"), 1j, 10**30, pytest.param(10**5_000, id="5001 digits")]
+)
+def test_a_number_that_no_unit_would_mend_is_refused_with_examples(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"App epoch=.*no unit.*\"10s\", \"250ms\""):
+        duration_ms("App epoch", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [pytest.param("9" * 5_000 + "s", id="5000 digits"), "9" * 400, np.timedelta64(10, "s")],
+)
+def test_what_is_no_duration_of_ours_is_refused_however_long(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"App epoch=.*not a duration"):
+        duration_ms("App epoch", value)
+
+
+def test_a_size_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"max_inflight_bytes=.*not a size"):
+        size_bytes("App max_inflight_bytes", "9" * 5_000 + "GiB")
+
+
 @pytest.mark.parametrize("value", ["0.5ms", "0.0001s", timedelta(microseconds=1500)])
 def test_a_part_of_a_millisecond_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match=r"smaller than a millisecond.*round"):

@@ -78,15 +78,23 @@ def test_a_load_that_needs_params_says_so_before_anything_is_loaded() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"k": 1}, r"params=\{'k': 1\}: are taken by no model.*def load\(self, params\)"),
-        ([1], r"params=\[1\]: is not a dict"),
-        ({1: 2}, r"params=\{1: 2\}: is not a dict with names"),
+        ({"k": 1}, r"params=\['k'\]: are taken by no model.*def load\(self, params\)"),
+        ([1], r"params: a list is not a dict"),
+        ({1: 2}, r"params: a dict is not a dict with names"),
     ],
 )
 def test_params_that_cannot_be_given_are_refused(params: Any, message: str) -> None:
     for run in (app_of(Without).run, lambda params: app_of(Without).test(FED, params=params)):
         with pytest.raises(ConfigError, match=r"App\.run\(\) " + message):
             run(params=params)
+
+
+def test_no_value_of_a_param_is_shown() -> None:
+    with pytest.raises(ConfigError) as refused:
+        app_of(Without).run(params={"token": "hunter2"})
+    with pytest.raises(ConfigError) as twice:
+        _params.parse(["token=1", "token=hunter2"])
+    assert "hunter2" not in f"{refused.value} {twice.value}"
 
 
 def test_the_command_line_reads_json_and_takes_the_rest_as_text() -> None:

@@ -28,6 +28,7 @@ def test_records_of_equal_parts_are_equal_and_their_repr_can_be_pasted() -> None
     ("options", "message"),
     [
         ({"key": 3}, r"key=3"),
+        ({"key": "\ud800"}, r"key='.ud800': is not a key"),
         ({"timestamp": 1.5}, r"timestamp=1.5: is a float"),
         ({"timestamp": -1}, r"timestamp=-1: is out of range"),
         ({"timestamp": 1 << 63}, r"timestamp=.*out of range"),
@@ -61,7 +62,7 @@ def test_bytes_text_and_none_are_kept() -> None:
     assert encode_value(None) is None
 
 
-@pytest.mark.parametrize("value", [3, [1], {"v": object()}, {("a",): 1}])
+@pytest.mark.parametrize("value", [3, [1], {"v": object()}, {("a",): 1}, "\ud800"])
 def test_a_value_that_no_record_can_hold_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match=r"Record value=.*write a dict"):
         encode_value(value)

@@ -60,6 +60,10 @@ def test_inspect_says_so_where_nothing_is_held(served: Served) -> None:
     ("arguments", "code", "text"),
     [
         (["--key", "a", "--url", "localhost:6066"], 2, "is no URL; write http://127.0.0.1:6066"),
+        (["--key", "a", "--url", "http://[::1"], 2, "is no URL; write http://127.0.0.1:6066"),
+        (["--key", "a", "--url", "http://localhost:99999"], 2, "is no URL; write http://127.0.0.1:6066"),
+        (["--key", "a", "--url", "http://me:hunter2@localhost:6066"], 2, "--url holds a user or a password"),
+        (["--key", "\udcff", "--url", "http://127.0.0.1:1"], 1, "no status page answers"),
         (["--key", "a", "--url", "http://127.0.0.1:1"], 1, "no status page answers at http://127.0.0.1:1"),
         (["--key", ""], 2, "--key is empty"),
         ([], 2, "Missing option '--key'"),
@@ -70,6 +74,7 @@ def test_mistakes_of_inspect_are_one_line(arguments: list[str], code: int, text:
     assert result.exit_code == code
     assert text in result.output
     assert "Traceback" not in result.output
+    assert "hunter2" not in result.output
 
 
 def test_inspect_says_what_the_server_refuses(served: Served) -> None:

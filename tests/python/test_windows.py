@@ -59,10 +59,12 @@ def test_grace_has_to_be_said_and_the_message_says_why(make: Any, owner: str) ->
         ({"hop": "2 seconds"}, r"hop='2 seconds': is not a duration"),
         ({"hop": "0.5ms"}, r"hop='0.5ms': has a part smaller than a millisecond"),
         ({"hop": "11s"}, r"hop='11s': is longer than size='10s'.*hop=\"10s\" or less"),
+        ({"hop": "9ms", "size": "3h"}, r"hop='9ms': puts each event into 1,200,000 windows of size='3h'"),
         ({"grace": "-1s"}, r"grace='-1s': must not be negative"),
         ({"grace": 5}, r"grace=5: is a bare number"),
         ({"offset": 0}, r"offset=0: is a bare number"),
         ({"min_events": 0}, r"min_events=0: is out of range; write a whole number, 1 or more"),
+        ({"min_events": 10**30}, r"min_events=1.*: is out of range"),
         ({"min_events": 1.0}, r"min_events=1.0: is a float"),
     ],
 )

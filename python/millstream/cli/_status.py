@@ -24,8 +24,11 @@ def ask(url: str, path: str) -> Any:
         click.ClickException: Nothing answers there, or it refuses.
     """
     base = url.rstrip("/")
-    parts = urlsplit(base)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if "@" in base:
+        raise Mistake(
+            "--url holds a user or a password; leave them out, and set MILLSTREAM_WEB_TOKEN to the token"
+        )
+    if not _is_url(base):
         raise Mistake(f"--url {url!r} is no URL; write http://{_web.DEFAULT}")
     token = os.environ.get("MILLSTREAM_WEB_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -46,3 +49,12 @@ def ask(url: str, path: str) -> Any:
         ) from None
     except ValueError:
         raise click.ClickException(f"what answers at {base} is no status page of Millstream") from None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Reading the port checks it.
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

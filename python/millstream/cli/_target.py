@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import click
 
 from millstream import App, _check
 from millstream.cli._errors import Mistake
+
+_log = logging.getLogger("millstream.kafka")
 
 
 def app_argument(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,9 +50,14 @@ def load_app(target: str) -> App:
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise Mistake(f'{target!r} is no App; write module:app, as in "millstream run activity:app"')
+    if not all(module_name.split(".")):
+        raise Mistake(
+            f"{module_name!r} is no module; write its name from here on: activity, or models.activity"
+        )
     if module_name.endswith(".py") or "/" in module_name:
         module = os.path.basename(module_name).removesuffix(".py")
         raise Mistake(f"{module_name!r} is a file; write its module: {module}:{attribute}")
+    _quieten()
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     found: object = _import(module_name)
@@ -60,6 +68,14 @@ def load_app(target: str) -> App:
     if not isinstance(found, App):
         raise Mistake(f"{target!r} is {_check.kind(found)}, not an App; name the App after the colon")
     return found
+
+
+def _quieten() -> None:
+    """Keep librdkafka's own words off the terminal: what matters of them is in the error that ends a command.
+
+    `millstream run`, which says more as it goes on, sets logging up itself.
+    """
+    _log.addHandler(logging.NullHandler())
 
 
 def _import(module_name: str) -> object:

@@ -1,11 +1,12 @@
 """`millstream backtest module:app data.parquet --out results.parquet`: `app.backtest()` on files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from millstream import Disorder, _params, _sources
+from millstream import App, Disorder, _params, _sources
 from millstream.cli._errors import Mistake, one_line_errors
 from millstream.cli._options import params_option
 from millstream.cli._target import load_app
@@ -49,11 +50,14 @@ def backtest(
     """
     with one_line_errors():
         app = load_app(target)
+        fed = _fed(data)
         for path in filter(None, (out, dropped)):
             _sources.writable(path)
+        files = _files(app, out)
+        _check_apart([*files.values(), *filter(None, [dropped])], fed)
         said = {name: value for name, value in disorder.items() if value is not None}
         results, without = app.backtest(
-            _fed(data),
+            fed,
             order=order,
             drain=drain,
             workers=workers,
@@ -61,9 +65,8 @@ def backtest(
             with_dropped=True,
             params=_params.parse(params),
         )
-        frames = {out: results}
-        if isinstance(results, dict):
-            frames = {out.with_suffix(f".{sink}{out.suffix}"): frame for sink, frame in results.items()}
+        by_sink = results if isinstance(results, dict) else dict.fromkeys(files, results)
+        frames = {files[sink]: frame for sink, frame in by_sink.items()}
         if dropped is not None:
             frames[dropped] = without
         for path, frame in frames.items():
@@ -85,6 +88,30 @@ def _fed(data: tuple[str, ...]) -> str | dict[str, str]:
             raise Mistake(f"topic {topic!r} is given twice; join the files")
         fed[topic] = path
     return fed
+
+
+def _files(app: App, out: Path) -> dict[str, Path]:
+    """Return where the results of each sink go."""
+    sinks = dict.fromkeys(spec.sink for spec in app._models)
+    if len(sinks) < 2:
+        return dict.fromkeys(sinks, out)
+    return {sink: out.with_suffix(f".{sink}{out.suffix}") for sink in sinks}
+
+
+def _check_apart(written: Sequence[Path], fed: str | dict[str, str]) -> None:
+    """Check that nothing that is read is written over, and nothing written twice.
+
+    Raises:
+        Mistake: It would be.
+    """
+    read = [fed] if isinstance(fed, str) else list(fed.values())
+    taken = {Path(path).resolve() for path in read}
+    for path in written:
+        if path.resolve() in taken:
+            raise Mistake(
+                f"{str(path)!r} is read, or written to, already; give --out and --dropped other names"
+            )
+        taken.add(path.resolve())
 
 
 def _disorder(said: dict[str, Any]) -> Disorder:

@@ -1,5 +1,6 @@
 """`millstream demo`: a model live on replayed watch recordings, in one process, with nothing to set up."""
 
+import math
 import os
 from importlib.util import find_spec
 
@@ -10,7 +11,7 @@ from millstream._demo.replay import GARBLED_EVERY, SPEED, STRAGGLER_EVERY
 from millstream._demo.screen import LiveScreen, PlainScreen
 from millstream._demo.session import Session
 from millstream._web import DEFAULT, at
-from millstream.cli._errors import one_line_errors
+from millstream.cli._errors import Mistake, one_line_errors
 
 _EXAMPLE = """\b
 Example:
@@ -28,6 +29,8 @@ Example:
 @click.option("--plain", is_flag=True, help="Print lines, as it does where there is no terminal.")
 def demo(seconds: float, watches: int, no_web: bool, plain: bool) -> None:
     """Run a model live on replayed watch recordings: no Kafka, no set-up, ends by itself."""
+    if math.isnan(seconds):
+        raise Mistake("--seconds nan is no length; write a number from 1 to 600")
     if find_spec("sklearn") is None:
         raise click.ClickException("the demo's model needs scikit-learn: pip install 'millstream[demo]'")
     _forget_settings()

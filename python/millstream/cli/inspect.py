@@ -1,6 +1,7 @@
 """`millstream inspect --key K`: what a running app holds of a key, asked of its status server."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -35,7 +36,7 @@ def inspect(key: str, in_hex: bool, url: str, as_json: bool) -> None:
     """
     if not key:
         raise Mistake("--key is empty; write the key of the windows that you look for")
-    answer = ask(url, f"/api/keys/{quote(key, safe='')}{'?encoding=hex' if in_hex else ''}")
+    answer = ask(url, f"/api/keys/{quote(os.fsencode(key), safe='')}{'?encoding=hex' if in_hex else ''}")
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))
     else:

@@ -1,5 +1,6 @@
 """`millstream reset module:app --to ...`: says where a stopped group will begin, and sets it there."""
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,9 @@ from millstream.cli._errors import Mistake, one_line_errors
 from millstream.cli._target import app_argument, load_app
 from millstream.errors import ConfigError
 
+# As many digits as surely fit 64 bits.
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_HIGHEST_PARTITION = (1 << 31) - 1
 _FORMS = "write earliest, latest, an offset, a time such as 2026-01-31T12:00:00Z, @1769860800000 or -1h"
 # Topic, partition, where the group stands, where it will, oldest offset, end of the log.
 Move = tuple[str, int, int | None, int, int, int]
@@ -24,7 +28,9 @@ Examples:
 @app_argument
 @click.option("--to", "to", required=True, metavar="earliest|latest|OFFSET|TIME", help="Where to.")
 @click.option("--topic", help="Only this source; else all of them.")
-@click.option("--partition", type=click.IntRange(min=0), help="Only this partition; else all of them.")
+@click.option(
+    "--partition", type=click.IntRange(0, _HIGHEST_PARTITION), help="Only this partition; else all of them."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 def reset(target: str, to: str, topic: str | None, partition: int | None, yes: bool, dry_run: bool) -> None:
@@ -60,15 +66,15 @@ def parse_target(text: str) -> tuple[str, int]:
     """
     if text in {"earliest", "latest"}:
         return text, 0
-    if text.isascii() and text.isdigit():
+    if _NUMBER.fullmatch(text):
         return "offset", int(text)
-    if text.startswith("@") and text[1:].isascii() and text[1:].isdigit():
+    if text.startswith("@") and _NUMBER.fullmatch(text[1:]):
         return "time", int(text[1:])
     if text.startswith("-"):
         try:
             return "time", int(time.time() * 1000) - duration_ms("--to", text[1:])
-        except ConfigError as error:
-            raise Mistake(str(error)) from None
+        except ConfigError:
+            raise Mistake(f"--to {text!r} is no position; {_FORMS}") from None
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

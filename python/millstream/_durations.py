@@ -68,7 +68,7 @@ def _exact_ms(setting: str, value: object) -> Fraction:
     if isinstance(value, timedelta):
         return Fraction(value // timedelta(microseconds=1), 1_000)
     if isinstance(value, Number) and not isinstance(value, bool | np.timedelta64):
-        usable = isinstance(value, Real) and 0 <= value <= _LONGEST_MS
+        usable = isinstance(value, Real) and not value < 0 and value <= _LONGEST_MS
         fix = f'write "{value}s" or "{value}ms"' if usable else _FIX
         raise refusal(setting, value, "is a bare number, which has no unit", fix)
     short = isinstance(value, str) and len(value) <= _LONGEST_SPELLING

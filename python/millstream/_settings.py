@@ -23,6 +23,7 @@ EMBEDDED = "embedded"
 _HOST = re.compile(
     r"((PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/,@\[\]]+)(:[0-9]{1,5})?"
 )
+_NAME_OF_SETTING = re.compile(r"[A-Za-z0-9._-]+")
 _USER_INFO = re.compile(r"[^/,]*@")
 _BROKERS_FIX = 'write "host:port", several as "host1:9092,host2:9092", or "embedded"'
 _ENV_KAFKA = "MILLSTREAM_KAFKA__"
@@ -201,9 +202,14 @@ def _kafka(setting: str, value: object, environment: Mapping[str, str]) -> Mappi
 
 
 def _key(setting: str, key: object) -> str:
-    return _check.printable(
-        f"{setting} key", key, fix='write the name of a librdkafka setting: "sasl.username"'
-    )
+    fix = 'write the name of a librdkafka setting: "sasl.username"'
+    if not isinstance(key, str) or not _NAME_OF_SETTING.fullmatch(key):
+        # Some write name and value into one.
+        problem = (
+            "is no name of a setting" if isinstance(key, str) else f"is {_check.kind(key)}, not a string"
+        )
+        raise _check.refusal(f"{setting} key", _Redacted(), problem, fix)
+    return key
 
 
 def _plain(setting: str, key: str, value: object) -> str:

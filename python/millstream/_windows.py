@@ -60,7 +60,7 @@ class HoppingWindow:
             )
         overlap = duration_ms("size", self.size) // duration_ms("hop", self.hop)
         if overlap > _MOST_OVERLAP:
-            problem = f"puts each event into {overlap:,} windows of size={self.size!r}, {_MOST_OVERLAP:,} is the most"
+            problem = f"puts each event into {overlap:,} windows of size={self.size!r}; a million is the most"
             raise _check.refusal(f"{owner} hop", self.hop, problem, "write a longer hop or a shorter size")
 
     def _repr_html_(self) -> str:

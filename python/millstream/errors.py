@@ -59,4 +59,8 @@ class ModelError(MillstreamError):
 
 
 class DecodeError(MillstreamError):
-    """The records of a source contradict its declaration as a whole, such as a wrong timestamp unit."""
+    """The records of a source contradict its declaration as a whole.
+
+    Nothing raises it today: records are judged one by one, and a declaration that cannot be meant, such as a
+    wrong timestamp unit, is a ConfigError.
+    """

@@ -37,9 +37,8 @@ impl Field<'_> {
         if value.is_instance_of::<PyInt>() {
             let signed = value.extract::<i64>().map(Number::from);
             let number = signed.or_else(|_| value.extract::<u64>().map(Number::from));
-            let too_large = |_| {
-                reader.bad(format_args!("the integer {} in field {name:?}, beyond 64 bits", shown(value)))
-            };
+            let too_large =
+                |_| reader.not_json(format_args!("the integer {} beyond 64 bits", shown(value)), name);
             return number.map(Value::Number).map_err(too_large);
         }
         if let Ok(value) = value.cast::<PyFloat>() {
@@ -47,17 +46,16 @@ impl Field<'_> {
             return Ok(Number::from_f64(value.value()).map_or(Value::Null, Value::Number));
         }
         if let Ok(value) = value.cast::<PyString>() {
-            return Ok(Value::String(reader.python(value.to_str())?.to_owned()));
+            let text = value.to_str().map_err(|_| reader.not_json("half of a surrogate pair", name))?;
+            return Ok(Value::String(text.to_owned()));
         }
         if let Ok(value) = value.cast::<PyDict>() {
             let mut map = Map::with_capacity(value.len());
             for (key, value) in value.iter() {
-                let Ok(key) = key.cast::<PyString>().map(ToString::to_string) else {
-                    return Err(
-                        reader.bad(format_args!("a dict in field {name:?} with the key {}", shown(&key)))
-                    );
+                let Some(text) = key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()) else {
+                    return Err(reader.not_json(format_args!("a dict with the key {}", shown(&key)), name));
                 };
-                map.insert(key, self.json(&value, depth + 1)?);
+                map.insert(text.to_owned(), self.json(&value, depth + 1)?);
             }
             return Ok(Value::Object(map));
         }
@@ -77,6 +75,6 @@ impl Field<'_> {
         if kind == "NAType" || kind == "NaTType" {
             return Ok(Value::Null);
         }
-        Err(reader.bad(format_args!("a {kind} in field {name:?}, which JSON does not have")))
+        Err(reader.not_json(format_args!("a {kind}"), name))
     }
 }

@@ -22,6 +22,10 @@ pub(super) fn convert(model: &str, names: Option<&[String]>, result: &Bound<'_, 
     if let Some(columns) = reader.frame_columns(result)? {
         return reader.frame(result, &columns);
     }
+    if let Some(list) = reader.nullable(result)? {
+        let name = reader.single()?;
+        return Ok(Outputs::Columns(vec![(name.to_owned(), reader.json_column(name, &list)?)]));
+    }
     if let Some(array) = reader.as_array(result)? {
         return reader.array(&array);
     }
@@ -50,6 +54,15 @@ impl Reader<'_> {
         Error::model(format!(
             "predict of model {} returned {what}: return one row per window or event, as a 1-D array, a 2-D array \
              with outputs=[...], a list, a dict of those, or a frame",
+            self.model
+        ))
+    }
+
+    /// Of a value that has no form in a result record.
+    pub(super) fn not_json(&self, what: impl std::fmt::Display, field: &str) -> Error {
+        Error::model(format!(
+            "predict of model {} returned {what} in field {field:?}, which JSON does not have: turn it into numbers, \
+             strings, booleans, None, or lists and dicts of those",
             self.model
         ))
     }
@@ -91,19 +104,34 @@ impl Reader<'_> {
         Ok(None)
     }
 
-    fn frame(&self, frame: &Bound<'_, PyAny>, names: &Bound<'_, PyAny>) -> Result<Outputs> {
-        let mut columns = Vec::new();
-        for name in self.python(names.try_iter())? {
-            let name = self.name(&self.python(name)?, "a frame with the column")?;
-            let mut rows = self.python(frame.get_item(&name))?;
-            // Nulls of polars and pyarrow would become NaN on their way through numpy, and integers floats.
-            for (list, of_frame) in
-                [("to_pylist", true), ("to_list", rows.hasattr("null_count").unwrap_or(false))]
-            {
-                if of_frame && self.python(rows.hasattr(list))? {
-                    rows = self.python(rows.call_method0(list))?;
-                }
+    /// A column of something else than an array that has nulls: as an array its integers would be floats.
+    fn nullable<'py>(&self, rows: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>> {
+        if rows.cast::<PyUntypedArray>().is_ok() {
+            return Ok(None);
+        }
+        let has = |name: &str| self.python(rows.hasattr(name));
+        for method in ["to_pylist", "to_list"] {
+            if has("null_count")? && has(method)? {
+                return self.python(rows.call_method0(method)).map(Some);
             }
+        }
+        // Extension types of pandas have a value for what is not there; those of NumPy have none.
+        let extension =
+            has("dtype")? && self.python(self.python(rows.getattr("dtype"))?.hasattr("na_value"))?;
+        if extension { self.python(rows.call_method0("tolist")).map(Some) } else { Ok(None) }
+    }
+
+    fn frame(&self, frame: &Bound<'_, PyAny>, names: &Bound<'_, PyAny>) -> Result<Outputs> {
+        let names = self.python(names.try_iter())?;
+        let names = names.map(|name| self.name(&self.python(name)?, "a frame with the column"));
+        let names: Vec<String> = names.collect::<Result<_>>()?;
+        // Not all libraries give such a column by its name.
+        if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+            return Err(self.bad(format_args!("a frame with the field {name:?} twice")));
+        }
+        let mut columns = Vec::with_capacity(names.len());
+        for name in names {
+            let rows = self.python(frame.get_item(&name))?;
             let column = self.column(&name, &rows)?;
             columns.push((name, column));
         }
@@ -114,8 +142,12 @@ impl Reader<'_> {
     }
 
     fn name(&self, name: &Bound<'_, PyAny>, place: &str) -> Result<String> {
-        let text = name.cast::<PyString>().map(ToString::to_string);
-        text.map_err(|_| self.bad(format_args!("{place} {}, which is no string", shown(name))))
+        let no_text = |_| self.bad(format_args!("{place} {}, which is no string of Unicode", shown(name)));
+        name.cast::<PyString>()
+            .map_err(PyErr::from)
+            .and_then(|name| name.to_str())
+            .map(str::to_owned)
+            .map_err(no_text)
     }
 
     /// The columns in the order of the declared names, where there are any.
@@ -182,7 +214,9 @@ impl Reader<'_> {
     }
 
     fn array(&self, array: &Bound<'_, PyUntypedArray>) -> Result<Outputs> {
+        let parts = self.python(array.dtype().getattr("names"))?;
         match (array.ndim(), self.names) {
+            (1, _) if !parts.is_none() => self.frame(array.as_any(), &parts),
             (1, _) if array.dtype().kind() == b'O' => self.list(&self.python(array.call_method0("tolist"))?),
             (1, _) => {
                 let name = self.single()?;
@@ -223,6 +257,9 @@ impl Reader<'_> {
         if is_list(rows) {
             return self.json_column(name, rows);
         }
+        if let Some(list) = self.nullable(rows)? {
+            return self.json_column(name, &list);
+        }
         if let Some(array) = self.as_array(rows)? {
             return match array.ndim() {
                 0 => Err(self.bad(format_args!("an array of 0 dimensions in field {name:?}"))),
@@ -238,14 +275,15 @@ impl Reader<'_> {
     /// A column of a 1-D array.
     fn array_column(&self, name: &str, array: &Bound<'_, PyUntypedArray>) -> Result<Column> {
         let cast = |to: &str| self.python(array.call_method1("astype", (to,)));
+        if !array.is_exact_instance_of::<PyUntypedArray>() && self.python(array.hasattr("mask"))? {
+            // What is masked is not there; the number beneath is no result.
+            return self.json_column(name, &self.python(array.call_method0("tolist"))?);
+        }
         match array.dtype().kind() {
             b'f' => Ok(Column::Floats(self.values(&cast("float64")?)?)),
             b'i' => Ok(Column::Ints(self.values(&cast("int64")?)?)),
             b'b' => Ok(Column::Bools(self.values(&cast("bool")?)?)),
-            b'm' | b'M' => {
-                let dtype = array.dtype();
-                Err(self.bad(format_args!("an array of {dtype} in field {name:?}, which JSON does not have")))
-            }
+            b'm' | b'M' => Err(self.not_json(format_args!("an array of {}", array.dtype()), name)),
             _ => self.json_column(name, &self.python(array.call_method0("tolist"))?),
         }
     }

@@ -1,5 +1,7 @@
 """What a model may return, and the output record that each window becomes."""
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -174,11 +176,56 @@ def test_a_frame_gives_its_columns_in_the_order_of_the_windows(frame: Any) -> No
         assert [type(row[name]) for row in out] == [type(value) for value in values]
 
 
-@pytest.mark.parametrize("frame", [pl.DataFrame, pa.table])
-def test_integers_beside_a_null_stay_integers(frame: Any) -> None:
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda ids: pl.DataFrame({"id": ids}),
+        lambda ids: pa.table({"id": ids}),
+        lambda ids: pd.DataFrame({"id": pd.array(ids, dtype="Int64")}),
+        lambda ids: {"id": pl.Series(ids)},
+        lambda ids: {"id": pa.array(ids)},
+        lambda ids: {"id": pd.array(ids, dtype="Int64")},
+    ],
+)
+def test_integers_beside_a_null_stay_integers(result: Any) -> None:
     big = 2**62 + 1
-    out = rows(lambda batch: frame({"id": [big, None, 3]}), *(reading(0, key=key) for key in "abc"))
+    out = rows(lambda batch: result([big, None, 3]), *(reading(0, key=key) for key in "abc"))
     assert [row["id"] for row in out] == [big, None, 3]
+
+
+@pytest.mark.parametrize("series", [pl.Series, pa.array, lambda ids: pd.Series(ids, dtype="Int64")])
+def test_a_series_with_a_null_is_a_field_with_a_null(series: Any) -> None:
+    out = rows(lambda batch: series([2**62 + 1, None, 3]), *(reading(0, key=key) for key in "abc"))
+    assert [row["prediction"] for row in out] == [2**62 + 1, None, 3]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda masked: masked,
+        lambda masked: {"prediction": masked},
+        lambda masked: list(masked),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_what_is_masked_never_gets_out(form: Any, dtype: str) -> None:
+    masked: Any = np.ma.array([1, 1, 1], mask=[False, True, False], dtype=dtype)
+    out = rows(lambda batch: form(masked), *(reading(0, key=key) for key in "abc"))
+    assert [row["prediction"] for row in out] == [1, None, 1]
+
+
+def test_a_masked_array_of_columns_keeps_its_mask() -> None:
+    hidden = np.array([[False, True], [False, False], [True, False]])
+    masked: Any = np.ma.array([[1, 2], [3, 4], [5, 6]], mask=hidden)
+    app = returning(lambda batch: masked, outputs=["a", "b"])
+    out = app.test({"readings": [reading(0, key=key) for key in "abc"]})["results"]
+    assert [(row.value["a"], row.value["b"]) for row in out] == [(1, None), (3, 4), (None, 6)]
+
+
+def test_a_structured_array_gives_its_fields() -> None:
+    said = np.array([(1, 0.5), (2, 1.5), (3, 2.5)], dtype=[("count", "i8"), ("score", "f4")])
+    out = rows(lambda batch: said, *(reading(0, key=key) for key in "abc"))
+    assert [(row["count"], row["score"]) for row in out] == [(1, 0.5), (2, 1.5), (3, 2.5)]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +236,7 @@ def test_integers_beside_a_null_stay_integers(frame: Any) -> None:
         (lambda n: pd.DataFrame({"a": [1] * (n + 4)}), r"returned 5 rows in field \"a\" for 1 windows"),
         (lambda n: pd.DataFrame({"at": pd.to_datetime([0] * n)}), "datetime64.* in field .*at"),
         (lambda n: pd.DataFrame(np.zeros((n, 2)), columns=["a", "a"]), "the field .*a.* twice"),
+        (lambda n: pa.Table.from_arrays([pa.array([1] * n)] * 2, names=["a", "a"]), "the field .*a.* twice"),
         (lambda n: pl.DataFrame({"key": [1] * n}), "a field named .*key"),
     ],
 )
@@ -271,12 +319,23 @@ def test_a_reserved_field_name_is_refused(field: str) -> None:
         lambda batch: {3: [0] * len(batch)},
         lambda batch: [object()] * len(batch),
         lambda batch: [{1j: 0}] * len(batch),
+        lambda batch: ["\ud800"] * len(batch),
+        lambda batch: {"\ud800": [0] * len(batch)},
+        lambda batch: [{"a": {"\ud800": 0}}] * len(batch),
         lambda batch: [{"a": 1}, "x", None][: len(batch)] * 3,
     ],
 )
 def test_a_result_of_another_form_is_refused(result: Any) -> None:
     with pytest.raises(ModelError, match="model"):
         rows(result)
+
+
+@pytest.mark.parametrize(
+    "value", [object(), b"x", {1}, 1j, 10**30, datetime(2026, 1, 1), np.datetime64("2026-01-01"), Decimal(1)]
+)
+def test_a_value_that_json_does_not_have_is_refused_with_those_that_it_has(value: Any) -> None:
+    with pytest.raises(ModelError, match=r"in field .*JSON does not have: turn it into numbers, strings"):
+        rows(lambda batch: {"at": [value] * len(batch)})
 
 
 def test_an_output_record_says_which_window_it_is_of() -> None:

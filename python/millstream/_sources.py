@@ -39,8 +39,9 @@ def frame(given: Any, source: Mapping[str, Any]) -> Any:
         return given.cast({name: int for name, kind in given.schema.items() if kind == null})
     if _library(given) == "pandas":
         _require("pyarrow", "a pandas frame")
-        names = _chosen(given.columns, source)
-        return given.head(0) if names is None else given[names]
+        # An index with a name is a column too.
+        names = _chosen([*given.columns, *given.index.names], source)
+        return given.head(0) if names is None else given[[name for name in names if name in given.columns]]
     return given
 
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::columns::Filler;
@@ -66,11 +67,28 @@ pub(super) fn read(
     let mut tables: Vec<Option<Table>> = plan.sources.iter().map(|_| None).collect();
     for (topic, frame) in frames {
         let Some(place) = plan.sources.iter().position(|source| source.topic == topic) else { continue };
-        let mut reader = stream::reader(&frame)?;
+        let mut reader = stream::reader(&frame).map_err(|error| unreadable(py, &topic, error))?;
         let table = py.detach(|| fill(&plan.sources[place], &mut reader));
         tables[place] = Some(table.map_err(|error| to_py(py, error))?);
     }
     Ok(tables)
+}
+
+/// The libraries of frames refuse columns of mixed or unknown types, each in its own words.
+fn unreadable(py: Python<'_>, topic: &str, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyException>(py) {
+        return error;
+    }
+    let said = error.value(py).to_string();
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let refused = to_py(
+        py,
+        Error::config(format!(
+            "the frame of topic {topic:?} cannot be read: {said}; give each column a name of its own and one type"
+        )),
+    );
+    refused.set_cause(py, Some(error));
+    refused
 }
 
 fn fill(

@@ -19,6 +19,8 @@ const PARTITION: &str = "partition";
 const OFFSET: &str = "offset";
 /// The highest partition, as for records of a test.
 const LAST_PARTITION: i64 = 9_999;
+/// Columns that an error names.
+const MOST_NAMED: usize = 30;
 const MOST_ROWS: usize = u32::MAX as usize - 1;
 
 /// Fills the table of one source.
@@ -56,9 +58,12 @@ impl<'a> Filler<'a> {
         };
         let needed = [filler.key_name(), filler.time_name()].into_iter();
         let needed = needed.chain(source.fields.iter().chain(&source.context).map(String::as_str));
-        let missing: Vec<&str> = needed.filter(|name| schema.index_of(name).is_err()).collect();
+        let needed: Vec<&str> = needed.collect();
+        filler.check_columns(&needed)?;
+        let missing: Vec<&str> = needed.into_iter().filter(|name| schema.index_of(name).is_err()).collect();
         if !missing.is_empty() {
-            let there: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+            let there: Vec<&String> =
+                schema.fields().iter().map(|field| field.name()).take(MOST_NAMED).collect();
             return Err(Error::config(format!(
                 "the frame of topic {:?} has no column {}; it has {there:?}. Give it the declared fields, \
                  {:?} for the event time and {:?} for the key",
@@ -69,6 +74,28 @@ impl<'a> Filler<'a> {
             )));
         }
         Ok(filler)
+    }
+
+    /// Refuses a column that is there twice, and one of periods, which come as numbers of any unit.
+    fn check_columns(&self, needed: &[&str]) -> Result<()> {
+        let topic = &self.source.topic;
+        for (at, field) in self.schema.fields().iter().enumerate() {
+            let name = field.name();
+            if !needed.contains(&name.as_str()) {
+                continue;
+            }
+            if self.schema.index_of(name).is_ok_and(|first| first != at) {
+                return Err(Error::config(format!(
+                    "the frame of topic {topic:?} has two columns {name:?}: give it one"
+                )));
+            }
+            if field.metadata().get("ARROW:extension:name").is_some_and(|kind| kind == "pandas.period") {
+                return Err(Error::config(format!(
+                    "topic {topic:?}: column {name:?} is of periods, not datetimes or numbers: cast it"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn key_name(&self) -> &'a str {
@@ -86,6 +113,9 @@ impl<'a> Filler<'a> {
                 "the frame of topic {:?} has more than {MOST_ROWS} rows: split it by key",
                 self.source.topic
             )));
+        }
+        if batch.num_rows() == 0 {
+            return Ok(());
         }
         let schema = self.schema;
         let column = |name: &str| schema.index_of(name).map(|index| batch.column(index).clone()).ok();

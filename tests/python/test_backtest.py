@@ -291,6 +291,20 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (readings_frame().assign(partition=-1), {}, 'column "partition" is null or beyond 0 to 9999 in row 0'),
     (readings_frame().assign(offset=[0, None, 1]), {}, 'column "offset"'),
     ([1, 2], {}, "is not a frame"),
+    (readings_frame()["v"], {}, "='Series': is not a frame"),
+    (pl.Series([1]), {}, "='Series': is not a frame"),
+    (pa.chunked_array([[1]]), {}, "='ChunkedArray': is not a frame"),
+    (readings_frame().assign(w=1).drop(columns="v"), {}, 'no column "v"; it has .*"w"'),
+    (readings_frame().assign(v=pd.Series([1, "x", None], dtype=object)), {}, "cannot be read: .*column v"),
+    (readings_frame().assign(ts=pd.period_range("2026", periods=3)), {}, 'column "ts" is of periods'),
+    (
+        pa.Table.from_arrays(
+            [pa.array([0]), pa.array(["a"]), *[pa.array([1.0])] * 2], ["ts", "key", "v", "v"]
+        ),
+        {},
+        'two columns "v"',
+    ),
+    (readings_frame(), {"with_dropped": 1}, "with_dropped=1: is an int, not a bool"),
     ({"other": readings_frame()}, {}, "is not a source that is fed"),
     ("nowhere.parquet", {}, "does not exist"),
     ("data.json", {}, "is of no kind that is read"),

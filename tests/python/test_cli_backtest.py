@@ -25,6 +25,8 @@ def rows(batch):
 for name in ("one", "two"):
     both.model(Topic(name, timestamp="ts", fields=["v"]), window=window, sink=name + ".out", name=name)(count)
 app.model(Topic("readings", timestamp="ts", fields=["v"]), window=window, sink="out")(count)
+wide = App("wide")
+wide.model(Topic("readings", timestamp="ts", fields=["v", "w"]), window=window, sink="out")(count)
 lists = App("lists")
 lists.model(Topic("readings", timestamp="ts", fields=["v"]), window=window, sink="out")(rows)
 """
@@ -94,11 +96,36 @@ def test_each_source_and_sink_has_a_file(run: Run) -> None:
         (("backtested:both", "two=data.csv", "two=data.csv", "--out", "out.csv"), "given twice"),
         (("backtested:app", "data.csv", "--out", "out.csv", "--delay", "soon"), "Disorder delay"),
         (("backtested:app", "data.csv", "--out", "o.csv", "--delay", "1s", "--order", "row"), 'order="row"'),
+        (("backtested:app", "data.csv", "--out", "./data.csv"), "'data.csv' is read, or written to, already"),
+        (
+            ("backtested:app", "data.csv", "--out", "o.csv", "--dropped", "o.csv"),
+            "'o.csv' is read, or written",
+        ),
+        (("backtested:app", "semicolons.csv", "--out", "o.csv"), 'it has ["key;ts;v"]'),
+        (("backtested:app", "garbage.parquet", "--out", "o.csv"), "'garbage.parquet': cannot be read: "),
+        (("backtested:app", "nothing.csv", "--out", "o.csv"), "'nothing.csv': cannot be read: "),
         (("backtested:lists", "data.csv", "--out", "out.csv"), "cannot hold lists"),
     ],
 )
 def test_a_mistake_is_one_line(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    Path("semicolons.csv").write_text("key;ts;v\na;0;1\n")
+    Path("garbage.parquet").write_bytes(b"garbage")
+    Path("nothing.csv").touch()
     outcome = run(*arguments)
     assert outcome.exit_code == 2
     assert message in outcome.output
     assert "Traceback" not in outcome.output
+
+
+def test_a_file_of_a_header_alone_has_no_results(run: Run) -> None:
+    Path("header.csv").write_text("key,ts,v,w\n")
+    outcome = run("backtested:wide", "header.csv", "--out", "out.csv")
+    assert outcome.exit_code == 0, outcome.output
+    assert len(pl.read_csv("out.csv")) == 0
+
+
+def test_a_file_that_cannot_be_written_is_one_line(run: Run) -> None:
+    Path("taken.csv").mkdir()
+    outcome = run("backtested:app", "data.csv", "--out", "taken.csv")
+    assert outcome.exit_code == 1
+    assert outcome.output.splitlines()[-1].startswith("Error: 'taken.csv' cannot be written: ")

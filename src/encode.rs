@@ -14,7 +14,7 @@ use crate::decode::Reason;
 use crate::error::{Error, Result};
 use crate::lane::Routes;
 use crate::predict::{Column, Outputs};
-use crate::record::{Headers, OutRecord, Stream};
+use crate::record::{Headers, OutRecord, Stream, shown_key};
 use crate::time::Millis;
 
 /// What becomes of a window.
@@ -213,10 +213,7 @@ struct HexKey {
 
 /// A window for people: its key and bounds; an event: its key and where it is.
 pub fn describe(unit: Unit, window: &WindowMeta) -> String {
-    let key = match std::str::from_utf8(&window.key) {
-        Ok(text) => format!("{text:?}"),
-        Err(_) => format!("0x{}", hex(&window.key)),
-    };
+    let key = shown_key(&window.key);
     match unit {
         Unit::Window => format!("{key} [{}, {})", window.start, window.end),
         Unit::Event => format!("{key} at offset {} of partition {}", window.offsets.0, window.partition),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::config::hex;
 use crate::time::Millis;
 
 /// A partition of a topic.
@@ -35,6 +36,21 @@ pub struct RawRecord<'a> {
 
 /// The bytes of a key, shared by its windows and their results.
 pub type Key = Arc<[u8]>;
+
+/// Bytes of a key that people are shown at the most.
+const LONGEST_KEY: usize = 200;
+
+/// A key for people: quoted, in hexadecimal digits where it is not UTF-8, and no longer than a line of a log bears.
+pub fn shown_key(key: &[u8]) -> String {
+    let (head, rest) = key.split_at(key.len().min(LONGEST_KEY));
+    let more = if rest.is_empty() { "" } else { "..." };
+    match std::str::from_utf8(key) {
+        Ok(_) => {
+            format!("{:?}{more}", String::from_utf8_lossy(head).trim_end_matches(char::REPLACEMENT_CHARACTER))
+        }
+        Err(_) => format!("0x{}{more}", hex(head)),
+    }
+}
 
 /// Where a record of ours goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,5 +102,26 @@ impl OutRecord {
             Headers::Named(list) => list.iter().map(|(name, value)| name.len() + value.len() + 48).sum(),
         };
         96 + self.key.as_ref().map_or(0, |k| k.len()) + self.value.as_ref().map_or(0, Vec::len) + headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_shown_on_a_line_whatever_it_holds() {
+        assert_eq!(shown_key(b"watch-1"), "\"watch-1\"");
+        assert_eq!(shown_key(b"a\n\x1b"), "\"a\\n\\u{1b}\"");
+        assert_eq!(shown_key(b"\xff\x00"), "0xff00");
+    }
+
+    #[test]
+    fn of_a_long_key_the_beginning_is_shown() {
+        let shown = shown_key("ä".repeat(500).as_bytes());
+        assert_eq!(shown, format!("\"{}\"...", "ä".repeat(100)));
+        let odd = shown_key(format!("x{}", "ä".repeat(500)).as_bytes());
+        assert_eq!(odd, format!("\"x{}\"...", "ä".repeat(99)));
+        assert_eq!(shown_key(&[0xff; 1_000]), format!("0x{}...", "ff".repeat(200)));
     }
 }

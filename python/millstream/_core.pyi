@@ -566,7 +566,11 @@ class EmbeddedBroker:
         """Where it listens: `"127.0.0.1:port"`, several joined by commas."""
 
     def create_topic(self, name: str, partitions: int) -> None:
-        """Make a topic; where it exists nothing happens."""
+        """Make a topic of 1 to 10,000 partitions; where it exists nothing happens.
+
+        Raises:
+            ConfigError: The name or the number is none that a topic can have.
+        """
 
 @final
 class Producer:

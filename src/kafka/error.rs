@@ -4,11 +4,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::Error;
 
+const LOOK_UP: &str = "look it up in librdkafka's CONFIGURATION.md";
+
 /// What went wrong while doing `what`.
 pub(super) fn failed(what: impl std::fmt::Display, error: &KafkaError) -> Error {
     match error {
         KafkaError::ClientConfig(_, description, key, _) => {
-            Error::config(format!("Kafka setting {key:?} was refused: {}", without_value(description)))
+            Error::config(format!("kafka[{key:?}] was refused: {}; {LOOK_UP}", without_value(description)))
         }
         KafkaError::ClientCreation(text) => Error::config(format!("{what}: {text}")),
         other => Error::Kafka(format!("{what}: {}", text(other))),

@@ -10,6 +10,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use crate::config::{Guarantee, Plan};
 use crate::error::{Error, Result};
 use crate::fault::{self, Mutant};
+use crate::kafka::error::failed;
 
 /// Settings that are ours, and what to use instead.
 const OWNED: [(&str, &str); 18] = [
@@ -98,10 +99,14 @@ impl std::fmt::Debug for Settings {
 impl Settings {
     /// The settings of a lane.
     pub fn new(plan: &Plan, lane: usize) -> Self {
-        let brokers = super::embedded::resolve(&plan.brokers);
+        Self { brokers: super::embedded::resolve(&plan.brokers), ..Self::declared(plan, lane) }
+    }
+
+    /// The same as it is declared, with no broker started.
+    fn declared(plan: &Plan, lane: usize) -> Self {
         let random = ahash::RandomState::new().hash_one(std::process::id());
         Self {
-            brokers,
+            brokers: plan.brokers.clone(),
             group: plan.group_id.clone(),
             user: plan.kafka.clone(),
             embedded: plan.brokers == "embedded",
@@ -149,6 +154,11 @@ impl Settings {
                 "kafka[\"transaction.timeout.ms\"] is {transaction}: it must be at least 10000, or a slow broker would \
                  abort transactions that are under way"
             )));
+        }
+        // Names and values are librdkafka's to judge; the producer is only made once the brokers have answered.
+        let declared = Self::declared(plan, 0);
+        for config in [declared.member(1), declared.producer(plan.guarantee, 0)] {
+            config.create_native_config().map_err(|error| failed("Kafka settings", &error))?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::config::SourceConfig;
 use crate::error::{Error, Result};
-use crate::record::{RawRecord, TopicPartition};
+use crate::record::{RawRecord, TopicPartition, shown_key};
 use crate::time::Millis;
 
 const PROBED: u32 = 100;
@@ -118,10 +118,10 @@ impl KeyGuard {
         if record.key.is_none() {
             let field = self.field.as_deref().unwrap_or_default();
             return Err(Error::config(format!(
-                "{id}: the record at offset {} has no key, so field {field:?} ({:?}) does not decide the partition. \
+                "{id}: the record at offset {} has no key, so field {field:?} ({}) does not decide the partition. \
                  {SCATTERED}",
                 record.offset,
-                String::from_utf8_lossy(key)
+                shown_key(key)
             )));
         }
         self.know(key, id)
@@ -133,9 +133,9 @@ impl KeyGuard {
         let Some(field) = self.field.as_deref() else { return Ok(()) };
         match self.seen.get(key) {
             Some(other) if *other != id.partition => Err(Error::config(format!(
-                "topic {:?}: key {:?} of field {field:?} is in partitions {other} and {}. {SCATTERED}",
+                "topic {:?}: key {} of field {field:?} is in partitions {other} and {}. {SCATTERED}",
                 id.topic,
-                String::from_utf8_lossy(key),
+                shown_key(key),
                 id.partition
             ))),
             None if self.seen.len() < WATCHED_KEYS => {

@@ -7,6 +7,7 @@ use super::partition::Partition;
 use crate::error::Result;
 use crate::limits::{Limit, Limits, Share, bytes, watched_from};
 use crate::log::Said;
+use crate::record::shown_key;
 use crate::time::Now;
 use crate::window::{Fullest, PartitionWindows};
 
@@ -93,12 +94,12 @@ fn culprit(limit: Limit, place: &dyn fmt::Display, windows: &PartitionWindows, s
     if limit == Limit::Keys {
         return format!("{keys} of them in {place}");
     }
-    let most = windows.largest_key().map_or(String::new(), |(key, events)| {
-        format!(", {events} of key {:?}", String::from_utf8_lossy(&key))
-    });
+    let most = windows
+        .largest_key()
+        .map_or(String::new(), |(key, events)| format!(", {events} of key {}", shown_key(&key)));
     format!("{} of it in {place}: {keys} keys, {events} events{most}", bytes(share.of(limit)))
 }
 
 fn of_key(fullest: &Fullest, place: &dyn fmt::Display) -> String {
-    format!("key {:?} in {place}", String::from_utf8_lossy(&fullest.key))
+    format!("key {} in {place}", shown_key(&fullest.key))
 }

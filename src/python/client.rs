@@ -8,7 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::error::to_py;
+use crate::error::Error;
 use crate::kafka::{Embedded, TopicProducer, TopicReader, TopicRecord};
+
+/// As of a topic in a test.
+const MOST_PARTITIONS: i32 = 10_000;
 
 /// librdkafka's mock cluster inside this process, on the loopback interface; one per process.
 #[pyclass(frozen, module = "millstream._core")]
@@ -29,6 +33,16 @@ impl EmbeddedBroker {
     }
 
     fn create_topic(&self, py: Python<'_>, name: &str, partitions: i32) -> PyResult<()> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if name.is_empty() || !name.chars().all(fits) || !(1..=MOST_PARTITIONS).contains(&partitions) {
+            return Err(to_py(
+                py,
+                Error::config(format!(
+                    "EmbeddedBroker.create_topic({name:?}, {partitions}): write a name of ASCII letters, digits and \
+                     . _ -, and 1 to {MOST_PARTITIONS} partitions"
+                )),
+            ));
+        }
         py.detach(|| self.broker.create_topic(name, partitions)).map_err(|error| to_py(py, error))
     }
 }

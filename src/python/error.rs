@@ -1,7 +1,7 @@
 //! Errors to exceptions: one match to one tree, `millstream.errors`. What a model raised is raised as it is.
 
 use pyo3::call::PyCallArgs;
-use pyo3::exceptions::{PyGeneratorExit, PyKeyboardInterrupt, PySystemExit};
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 
 use crate::error::Error;
@@ -68,12 +68,14 @@ fn of_window(py: Python<'_>, error: PyErr) -> (PyErr, Option<usize>) {
 pub(super) fn raised(py: Python<'_>, model: &str, error: PyErr) -> Error {
     let (error, window) = of_window(py, error);
     // A signal is raised on the main thread and nowhere else; elsewhere an interrupt is the model's own.
-    let interrupted = error.is_instance_of::<PyKeyboardInterrupt>(py) && on_main_thread(py).unwrap_or(true);
-    let fatal = interrupted || error.is_instance_of::<PyGeneratorExit>(py);
+    let fatal = error.is_instance_of::<PyKeyboardInterrupt>(py) && on_main_thread(py).unwrap_or(true);
     // An exception that cannot be shown is told by its type.
     let summary = lines(py, "format_exception_only", (error.get_type(py), error.value(py)));
     let summary = summary.unwrap_or_else(|_| error.get_type(py).to_string());
-    let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST).collect();
+    let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ");
+    // It goes to terminals, too: nothing in it may steer one.
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let summary = summary.chars().take(LONGEST).map(plain).collect();
     let all = (error.get_type(py), error.value(py), error.traceback(py));
     let traceback = lines(py, "format_exception", all).unwrap_or_default();
     Error::ModelRaised { model: model.to_owned(), summary, traceback, fatal, window, cause: Box::new(error) }

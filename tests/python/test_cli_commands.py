@@ -57,6 +57,7 @@ scored.batch(Topic("watch.readings", timestamp="ts", fields=["ax"]), sink="score
 embedded = make(fine, brokers="embedded")
 broken = make(Broken, brokers="embedded")
 away = make(fine, brokers="127.0.0.1:9")
+unusable = make(fine, brokers="127.0.0.1:9", kafka={{"linger.ms": "{SECRET}"}})
 misspelt = make(fine, brokers="127.0.0.1:9", kafka={{"sasl.pasword": "{SECRET}"}})
 """
 APP_COMMANDS = ("run", "check", "reset", "lag", "dlq show", "dlq replay", "dlq retry")
@@ -134,6 +135,13 @@ def test_a_mistake_is_code_2_and_said_on_one_line(words: str, arguments: list[st
     assert message in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def test_check_finds_what_only_the_producer_would_stumble_over() -> None:
+    result = millstream("check", "pipeline:unusable", "--no-models")
+    assert result.exit_code == 1
+    assert result.stdout.startswith('error    settings      kafka["linger.ms"] was refused: ')
+    assert SECRET not in result.output
 
 
 @pytest.mark.parametrize("words", ["reset", "lag", "dlq show", "dlq replay", "dlq retry"])

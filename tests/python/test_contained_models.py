@@ -37,6 +37,30 @@ def test_sys_exit_in_predict_is_a_failure_like_any_other() -> None:
     assert headers(dead)["detail"] == "SystemExit: 3"
 
 
+@pytest.mark.parametrize("error", [GeneratorExit(), BaseException("odd"), StopIteration(1)])
+def test_what_python_uses_for_itself_is_a_failure_like_any_other(error: BaseException) -> None:
+    out = app_of(raising(error)).test(FED)
+    assert len(out["results"]) == 3
+    assert len(out["app.dead-letter"]) == 1
+
+
+def test_nothing_that_a_model_raises_steers_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    out = app_of(raising(ValueError("a\nb\x1b[31mc\x00d"))).test(FED)
+    (dead,) = out["app.dead-letter"]
+    assert headers(dead)["detail"] == "ValueError: a b\ufffd[31mc\ufffdd"
+    assert caplog.records
+    assert all("\x1b" not in record.getMessage() for record in caplog.records)
+
+
+def test_a_long_key_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def never(batch: WindowBatch) -> Any:
+        raise ValueError("never")
+
+    app_of(never).test({"readings": [reading(0, key="k" * 100_000)]})
+    assert any('"kkk' in record.getMessage() for record in caplog.records)
+    assert all(len(record.getMessage()) < 1_000 for record in caplog.records)
+
+
 def test_sys_exit_does_not_end_the_program_where_failures_end_the_run() -> None:
     with pytest.raises(ModelError, match=r"model m raised: SystemExit: 0") as caught:
         app_of(raising(SystemExit(0)), on_error="fail").test(FED)

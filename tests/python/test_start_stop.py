@@ -297,3 +297,9 @@ def test_a_program_that_ends_stops_its_apps_first(body: str, code: int) -> None:
     assert done.stdout.splitlines()[-1] == "closed ['millstream-run-app']"
     assert ("end of the program" in done.stdout) is (code == 0)
     assert ("Traceback" in done.stderr) is (code == 1)
+
+
+@pytest.mark.parametrize(("name", "partitions"), [("", 1), ("a b", 1), ("t", 0), ("t", -1), ("t", 10**9)])
+def test_the_embedded_broker_makes_no_topic_that_there_cannot_be(name: str, partitions: int) -> None:
+    with pytest.raises(ConfigError, match=r"create_topic\(.*1 to 10000 partitions"):
+        EmbeddedBroker.get().create_topic(name, partitions)

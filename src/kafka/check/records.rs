@@ -18,7 +18,7 @@ use crate::kafka::cluster::Cluster;
 use crate::kafka::context::Plain;
 use crate::kafka::error::failed;
 use crate::lane::guard::{KeyGuard, UnitProbe};
-use crate::record::{RawRecord, TopicPartition};
+use crate::record::{RawRecord, TopicPartition, shown_key};
 use crate::time::{BEFORE_ALL, Millis};
 
 /// Records looked at, per source and per partition.
@@ -183,12 +183,12 @@ impl<'a> Sample<'a> {
         self.behind.push(if *clock == BEFORE_ALL { 0 } else { (*clock - event.time).max(0) });
         *clock = event.time.max(*clock);
         self.before_stamp.extend(record.timestamp.map(|stamp| stamp - event.time));
-        let key = String::from_utf8_lossy(event.key);
+        let key = shown_key(event.key);
         let behind = self.behind.last().copied().unwrap_or(0);
         let fields = self.config.fields.iter().zip(event.row);
         let fields: Vec<_> = fields.take(5).map(|(name, value)| format!("{name}={value}")).collect();
         self.newest = Some(format!(
-            "{id} offset {}: key {key:?}, event time {}, {behind} ms behind the clock, {}",
+            "{id} offset {}: key {key}, event time {}, {behind} ms behind the clock, {}",
             record.offset,
             at(event.time),
             fields.join(" ")

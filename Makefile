@@ -12,7 +12,7 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test test-extras lint format build bench bench-core bench-sweep bench-latency bench-serving torture docs dist dist-check audit clean
+.PHONY: help demo test test-extras lint format build bench bench-core bench-sweep bench-latency bench-serving bench-kept torture docs dist dist-check audit clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -53,6 +53,10 @@ bench-latency: .needs-java build/venv ## Measure how soon results can be read, a
 
 bench-serving: build/venv ## Measure what calling models costs, on the embedded broker
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench-serving
+
+MINUTES ?= 10
+bench-kept: build/venv ## Measure the memory of a run whose model keeps every array it saw; MINUTES=10
+	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench-serving kept --minutes $(MINUTES)
 
 docs: build/docs-venv ## Build the documentation site, with every link checked, into build/docs/site
 	@build/docs-venv/bin/python scripts/docs

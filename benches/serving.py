@@ -1,8 +1,9 @@
 """What serving costs, as ratios of one run, on the embedded broker.
 
 Batched calls against single ones; the sizes that batches find against the best fixed one; the calls that one
-poison window in 256 costs; two workers against one on a model that holds the interpreter lock. A model is a
-cost in seconds by the number of windows, spent in an empty loop.
+poison window in 256 costs; a padded model with and without length buckets; two workers against one on a model
+that holds the interpreter lock. But for the padded one a model is a cost in seconds by the number of windows,
+spent in an empty loop.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lengths
 from millstream import App, Record, Topic, TumblingWindow, WindowBatch
 from millstream._core import Consumer, EmbeddedBroker, Producer
 
@@ -185,12 +187,13 @@ def main() -> int:
     figures = [batched(options.windows)]
     figures += [adaptive(name, cost, options.windows // 2) for name, cost in MODELS.items()]
     figures.append(poison())
+    figures.append(lengths.padded(max(options.windows // 50, KEYS)))
     figures += [side_by_side(pool, max(options.windows // 50, KEYS)) for pool in ("threads", "processes")]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(figures, indent=2) + "\n")
     for figure in figures:
-        size = f", mean size {figure['mean size']}" if "mean size" in figure else ""
-        print(f"{figure['what']}: {figure['ratio']:.3g} (goal {figure['goal']}{size})")
+        more = "".join(f", {name} {figure[name]}" for name in ("mean size", "padding") if name in figure)
+        print(f"{figure['what']}: {figure['ratio']:.3g} (goal {figure['goal']}{more})")
     return 0
 
 

@@ -2,8 +2,10 @@
 
 mod check;
 mod identity;
+mod lengths;
 
 pub(crate) use identity::hex;
+pub use lengths::LengthBuckets;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -219,6 +221,9 @@ pub struct ModelConfig {
     pub max_batch: usize,
     /// Events per call at the most, but for a single window with more of them; none is any number.
     pub max_batch_events: Option<usize>,
+    /// Which of its windows may share a call.
+    #[serde(default)]
+    pub length_buckets: LengthBuckets,
     /// How long a call should take at the most; none is any time.
     pub target_ms: Option<Millis>,
     /// Threads that call it.

@@ -126,7 +126,7 @@ impl Bench {
         let mut gathered = 0;
         for model in 0..self.plan.models.len() {
             let size = Size { windows: self.plan.models[model].max_batch, events: usize::MAX };
-            while let Some(mut batch) = clock.run(Part::Gather, || lane.batch(model, size)) {
+            while let Some(mut batch) = clock.run(Part::Gather, || lane.batch(model, 0, size)) {
                 gathered += bytes(&batch);
                 let outputs = means(&mut batch);
                 let encoder = &self.encoders[model];

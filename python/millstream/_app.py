@@ -139,6 +139,7 @@ class App:
         sink: str,
         max_batch: int = 256,
         max_batch_events: int | None = None,
+        length_buckets: Sequence[int] | Literal["exact"] | None = None,
         target: Duration | None = None,
         workers: int = 1,
         per_worker: bool = False,
@@ -171,6 +172,12 @@ class App:
             max_batch: Most windows in one call. How many it is to be is found from what calls take:
                 as many as give the most windows per second.
             max_batch_events: Most events in one call, but for a single window with more; None: any number.
+            length_buckets: For models that pad, or that want windows of one length: which windows may share a
+                call. Rising numbers of events, such as `(64, 128, 256)`, are upper bounds of buckets, each
+                included in its own; a last bucket takes what is longer. `"exact"`: windows of exactly one
+                length. A call has windows of one bucket only, and its size is found for each bucket. With
+                bounds `warmup` is called once for each, with windows of that many events. None: windows of
+                all lengths share a call.
             target: How long one call should take, as far as the model can keep up with it; None: any time.
             workers: Threads or processes that call `predict`, at the same time where it is more than one.
             per_worker: Make and load an instance for each worker, not one for all of them.
@@ -223,6 +230,7 @@ class App:
                 sink=sink,
                 max_batch=max_batch,
                 max_batch_events=max_batch_events,
+                length_buckets=length_buckets,
                 target=target,
                 workers=workers,
                 per_worker=per_worker,

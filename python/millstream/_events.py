@@ -73,6 +73,7 @@ def declare(
             sink=sink,
             max_batch=max_events,
             max_batch_events=None,
+            length_buckets=None,
             target=target,
             workers=workers,
             per_worker=per_worker,

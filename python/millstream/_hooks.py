@@ -1,6 +1,6 @@
 """The life of a model's instances in one run: made, loaded, warmed up, handed to the workers, closed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -80,8 +80,8 @@ class ModelHooks:
             if not self._in_time("load", loop, body):
                 raise self._too_late("load")
         self._loaded.append((instance, loop))
-        if hasattr(instance, "warmup"):
-            body = partial(instance.warmup, self._made_up())
+        for made_up in self._made_up() if hasattr(instance, "warmup") else ():
+            body = partial(instance.warmup, made_up)
             if not self._in_time("warmup", loop, body):
                 # It is still at work, and is not to be closed under its own hands.
                 self._loaded.pop()
@@ -102,9 +102,13 @@ class ModelHooks:
         with contained(self._spec.name, call):
             body() if loop is None else loop.call(body)
 
-    def _made_up(self) -> Any:
-        batch = synthetic_batch(self._spec)
-        return batch if self._spec.batch else batch[0]
+    def _made_up(self) -> Iterator[Any]:
+        spec = self._spec
+        if isinstance(spec.length_buckets, tuple):
+            yield from (synthetic_batch(spec, bound) for bound in spec.length_buckets)
+            return
+        batch = synthetic_batch(spec)
+        yield batch if spec.batch else batch[0]
 
 
 def _call(
@@ -115,15 +119,18 @@ def _call(
     return predict if loop is None else partial(loop.call, predict)
 
 
-def synthetic_batch(spec: ModelSpec) -> WindowBatch | EventBatch:
-    """Return made-up windows, or events, of what a model declares."""
+def synthetic_batch(spec: ModelSpec, length: int = _WARMUP_EVENTS) -> WindowBatch | EventBatch:
+    """Return made-up windows of so many events, or single events, of what a model declares."""
     if isinstance(spec, EventModelSpec):
         return spec.warmup_batch()
     source = spec.source
+    windows = min(_WARMUP_WINDOWS, spec.max_batch)
+    if spec.max_batch_events is not None:
+        windows = max(1, min(windows, spec.max_batch_events // length))
     return WindowBatch.synthetic(
         list(source.fields),
-        min(_WARMUP_WINDOWS, spec.max_batch),
-        _WARMUP_EVENTS,
+        windows,
+        length,
         spec.timestamps,
         dtype=source.dtype,
         context=list(source.context),

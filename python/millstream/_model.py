@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 from millstream import _check
 from millstream._adapted import Adapted
 from millstream._durations import Duration, duration_ms
+from millstream._lengths import LengthBuckets
+from millstream._lengths import length_buckets as checked_buckets
 from millstream._loops import is_async
 from millstream._topic import Topic
 from millstream._windows import HoppingWindow
@@ -38,6 +40,7 @@ class ModelSpec:
     sink: str
     max_batch: int
     max_batch_events: int | None
+    length_buckets: LengthBuckets
     target_ms: int | None
     workers: int
     per_worker: bool
@@ -62,6 +65,7 @@ def declare(
     sink: str,
     max_batch: int,
     max_batch_events: int | None,
+    length_buckets: Sequence[int] | Literal["exact"] | None,
     target: Duration | None,
     workers: int,
     per_worker: bool,
@@ -109,6 +113,7 @@ def declare(
         max_batch_events=None
         if max_batch_events is None
         else _check.count(f"{owner} max_batch_events", max_batch_events),
+        length_buckets=checked_buckets(f"{owner} length_buckets", length_buckets),
         target_ms=None if target is None else duration_ms(f"{owner} target", target),
         workers=_check.count(f"{owner} workers", workers, most=_MOST_WORKERS),
         per_worker=_check.flag(f"{owner} per_worker", per_worker),
@@ -125,10 +130,21 @@ def declare(
         is_async=_is_async(model),
     )
     _check_instances(spec, owner)
-    if per_window and (isinstance(model, Adapted) or pad_batch_to is not None):
-        other = "an estimator or an ONNX file" if isinstance(model, Adapted) else "pad_batch_to"
-        raise _check.refusal(f"{owner} batch", batch, f"does not go with {other}", "leave one of them out")
+    if per_window:
+        _check_per_window(spec, owner)
     return spec
+
+
+def _check_per_window(spec: ModelSpec, owner: str) -> None:
+    others = {
+        "an estimator or an ONNX file": isinstance(spec.target, Adapted),
+        "pad_batch_to": spec.pad_batch_to is not None,
+        "length_buckets": spec.length_buckets is not None,
+    }
+    for other, there in others.items():
+        if there:
+            problem = f"does not go with {other}"
+            raise _check.refusal(f"{owner} batch", False, problem, "leave one of them out")
 
 
 def _check_instances(spec: ModelSpec, owner: str) -> None:

@@ -11,6 +11,7 @@ class ModelOptions(TypedDict, total=False):
 
     max_batch: int
     max_batch_events: int | None
+    length_buckets: Sequence[int] | Literal["exact"] | None
     target: Duration | None
     workers: int
     per_worker: bool

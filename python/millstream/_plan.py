@@ -96,6 +96,7 @@ def _model(model: ModelSpec, source: int) -> dict[str, Any]:
         "sink": model.sink,
         "max_batch": model.max_batch,
         "max_batch_events": model.max_batch_events,
+        "length_buckets": list(buckets) if isinstance(buckets := model.length_buckets, tuple) else buckets,
         "target_ms": model.target_ms,
         "workers": model.workers,
         "pool": model.pool,

@@ -10,13 +10,14 @@ use super::results::Results;
 use super::{Cause, Dropped};
 use crate::clock;
 use crate::commit::ToSink;
+use crate::config::LengthBuckets;
 use crate::context::ContextValue;
 use crate::control::Control;
 use crate::decode::Event;
 use crate::encode::{EncodedResult, Fate};
 use crate::error::{Error, Result};
 use crate::lane::{Lane, Routes};
-use crate::predict::{Batcher, Bounds, Job, Jobs, Pace, Predictor};
+use crate::predict::{Batcher, Bounds, Job, Jobs, Pace, Predictor, Waiting};
 use crate::record::{Headers, OutRecord, Stream};
 use crate::shared::Shared;
 use crate::time::Millis;
@@ -26,6 +27,9 @@ use crate::window::Missed;
 const CHUNK: usize = 4096;
 /// Answers that wait at the most: one per call, and those that a breaker has held.
 const ANSWERS: usize = 64;
+/// Full batches after which a length bucket that has not come to one is called as it is: what its windows need stays in
+/// memory.
+const PATIENCE: usize = 8;
 /// What a shard gave.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
@@ -40,6 +44,10 @@ struct Served {
     predictor: Predictor,
     jobs: Jobs,
     queue: Receiver<Job>,
+    /// Windows that may close from one time on that none waits to the next.
+    patience: usize,
+    /// Windows taken since none waited.
+    taken: usize,
 }
 
 pub(super) struct Shard<'a> {
@@ -103,7 +111,10 @@ impl<'a> Shard<'a> {
             let batcher = Batcher::fixed(bounds);
             let predictor = Predictor::new(replay.shared, *model, replay.models[*model].clone(), batcher);
             let (jobs, queue) = Jobs::queue(&bounds, predictor.load());
-            Served { model: *model, predictor, jobs, queue }
+            // Without buckets, less than a full batch waits.
+            let bucketed = plan.models[*model].length_buckets != LengthBuckets::None;
+            let patience = if bucketed { PATIENCE * bounds.windows } else { usize::MAX };
+            Served { model: *model, predictor, jobs, queue, patience, taken: 0 }
         });
         let served = served.collect();
         let (answer, answers) = bounded(ANSWERS);
@@ -178,17 +189,26 @@ impl<'a> Shard<'a> {
     fn serve(&mut self, all: bool) -> Result<()> {
         let plan = &self.replay.shared.plan;
         let pace = Waits(&self.replay.shared.control);
+        let mut waiting = Vec::new();
         for index in 0..self.served.len() {
             let Served { model, .. } = self.served[index];
             let full = plan.models[model].max_batch;
             loop {
-                let served = &self.served[index];
-                let ready = self.lane.ready(model);
-                if ready == 0 || (ready < full && !all) || pace.ending() {
+                let served = &mut self.served[index];
+                self.lane.waiting(model, &mut waiting);
+                let ready: usize = waiting.iter().map(|one| one.windows).sum();
+                if ready == 0 || pace.ending() {
+                    served.taken = 0;
                     break;
                 }
-                let size = served.jobs.next(ready);
-                let Some(batch) = size.and_then(|size| self.lane.batch(model, size)) else { break };
+                if !all && served.taken + ready < served.patience {
+                    waiting.retain(|one: &Waiting| one.windows >= full);
+                }
+                let next = served.jobs.next(&waiting);
+                let Some(batch) = next.and_then(|(bucket, size)| self.lane.batch(model, bucket, size)) else {
+                    break;
+                };
+                served.taken += batch.len();
                 if served.jobs.send(Job { batch, reply: self.answer.clone() }).is_err() {
                     break;
                 }

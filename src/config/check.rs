@@ -99,6 +99,7 @@ fn model(plan: &Plan, model: &ModelConfig) -> Result<()> {
         )));
     }
     at_least(&format!("max_batch_events of model {name}"), model.max_batch_events.unwrap_or(1) as i64, 1)?;
+    model.length_buckets.check(name)?;
     at_least(&format!("target of model {name}, in ms,"), model.target_ms.unwrap_or(1), 1)?;
     at_least(&format!("timeout of model {name}, in ms,"), model.timeout_ms.unwrap_or(1), 1)?;
     at_least(&format!("max_wait of model {name}, in ms,"), model.max_wait_ms.unwrap_or(0), 0)?;

@@ -23,7 +23,7 @@ use crate::lane::{Lane, Restoring, Standing};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::observe::Question;
-use crate::predict::{Job, Jobs};
+use crate::predict::{Job, Jobs, Waiting};
 use crate::record::TopicPartition;
 use crate::shared::Shared;
 use crate::source::Source;
@@ -83,6 +83,8 @@ pub struct Ingest<S: Source> {
     links: Links,
     /// A batch that its pool had no room for after all.
     held: Vec<Option<Job>>,
+    /// What waits for one model, as it was looked at last.
+    waiting: Vec<Waiting>,
     /// Cuts that the sink stage had no room for: none is made while one waits.
     cuts: VecDeque<Cut>,
     slots: Vec<Option<Slot>>,
@@ -126,6 +128,7 @@ impl<S: Source> Ingest<S> {
             lane,
             links,
             held,
+            waiting: Vec::new(),
             cuts: VecDeque::new(),
             slots: Vec::new(),
             assignments: 0,
@@ -248,8 +251,12 @@ impl<S: Source> Ingest<S> {
                 let job = if let Some(job) = self.held[model].take() {
                     job
                 } else {
-                    let size = jobs.next(self.lane.ready(model));
-                    let Some(batch) = size.and_then(|size| self.lane.batch(model, size)) else { break };
+                    self.lane.waiting(model, &mut self.waiting);
+                    let next = jobs.next(&self.waiting);
+                    let Some(batch) = next.and_then(|(bucket, size)| self.lane.batch(model, bucket, size))
+                    else {
+                        break;
+                    };
                     Job { batch, reply: self.links.sink.clone() }
                 };
                 let queued = &self.metrics.models[model].windows_queued;

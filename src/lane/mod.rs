@@ -27,7 +27,7 @@ use crate::error::Result;
 use crate::fault::{self, Mutant};
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::predict::Size;
+use crate::predict::{Size, Waiting};
 use crate::record::{Headers, Key, OutRecord, RawRecord, Stream};
 use crate::strikes::{Namer, Trust};
 use crate::time::{BEFORE_ALL, Millis, Now};
@@ -91,6 +91,8 @@ pub struct Lane {
     missed: Vec<Missed>,
     /// Where the next batch of each model begins to look.
     turn: Vec<usize>,
+    /// Per model: the length bucket whose turn it is, or the next one that has windows.
+    turn_of_bucket: Vec<usize>,
     /// Per model: the closed windows that wait for a batch, as published last.
     waiting: Vec<usize>,
     /// Per model: which fields of the row it reads; none is all of them.
@@ -119,6 +121,7 @@ impl Lane {
             partitions: Vec::new(),
             missed: Vec::new(),
             turn: vec![0; plan.models.len()],
+            turn_of_bucket: vec![0; plan.models.len()],
             waiting: vec![0; plan.models.len()],
             picks: picks.collect(),
             context_picks: context_picks.collect(),
@@ -185,8 +188,8 @@ impl Lane {
         mine.map(|partition| partition.windows.ready(place)).sum()
     }
 
-    /// Gathers closed windows of a model, or events, into a batch of this size at the most.
-    pub fn batch(&mut self, model: usize, size: Size) -> Option<Batch> {
+    /// Gathers closed windows of a length bucket of a model, or events, into a batch of this size at the most.
+    pub fn batch(&mut self, model: usize, bucket: usize, size: Size) -> Option<Batch> {
         if self.scores(model) {
             return self.score_batch(model, size);
         }
@@ -195,8 +198,9 @@ impl Lane {
         if wanted == 0 {
             return None;
         }
+        self.turn_of_bucket[model] = bucket + 1;
         let config = &self.plan.models[model];
-        let place = self.place_of(model);
+        let place = (self.place_of(model), bucket);
         let width = config.fields.len();
         let mut batch = Batch { model, values: Values::new(config.dtype), ..Batch::default() };
         batch.windows.reserve_exact(wanted);
@@ -217,8 +221,11 @@ impl Lane {
             }
             let (mut count, mut events) = partition.windows.ready_within(place, wanted, room);
             // A single window is taken whatever it holds.
-            if count == 0 && batch.windows.is_empty() && partition.windows.ready(place) > 0 {
-                (count, events) = (1, partition.windows.next_events(place));
+            if let Some(next) = partition.windows.next_events(place)
+                && count == 0
+                && batch.windows.is_empty()
+            {
+                (count, events) = (1, next);
             }
             if count == 0 {
                 continue;
@@ -260,7 +267,30 @@ impl Lane {
             room = room.saturating_sub(events);
         }
         self.turn[model] = (self.turn[model] + 1) % slots.max(1);
-        Some(batch)
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Closed windows of a model by length bucket, in the order of their turns, or events that are to wait no more.
+    pub fn waiting(&self, model: usize, out: &mut Vec<Waiting>) {
+        out.clear();
+        if self.scores(model) {
+            let events = self.scores_due(model);
+            out.extend((events > 0).then_some(Waiting { bucket: 0, windows: events, overdue: false }));
+            return;
+        }
+        let (source, place) = (self.plan.models[model].source, self.place_of(model));
+        let mine = self.partitions.iter().flatten().filter(|partition| partition.source == source);
+        for (bucket, windows, overdue) in mine.flat_map(|partition| partition.windows.waiting(place)) {
+            match out.binary_search_by_key(&bucket, |one| one.bucket) {
+                Ok(index) => {
+                    out[index].windows += windows;
+                    out[index].overdue |= overdue;
+                }
+                Err(index) => out.insert(index, Waiting { bucket, windows, overdue }),
+            }
+        }
+        let turn = out.partition_point(|one| one.bucket < self.turn_of_bucket[model]);
+        out.rotate_left(turn);
     }
 
     /// The place of a model among those of its source that are of windows.

@@ -240,22 +240,36 @@ impl Batcher {
     }
 
     /// What the next batch takes, with `ready` windows there and `outstanding` batches at the workers; none where it
-    /// is better to wait for a worker. A wave is split into equal parts.
+    /// is better to wait for a worker.
     pub fn next(&self, ready: usize, outstanding: usize) -> Option<Size> {
+        self.due(ready, outstanding).then(|| self.size(ready, outstanding))
+    }
+
+    /// Whether no worker is free, with so many batches at them.
+    pub fn busy(&self, outstanding: usize) -> bool {
+        outstanding >= self.bounds.workers
+    }
+
+    /// Whether it is time for a batch, with `ready` windows there and `outstanding` batches at the workers.
+    pub fn due(&self, ready: usize, outstanding: usize) -> bool {
         let Bounds { workers, waiting, .. } = self.bounds;
         if ready == 0 || outstanding >= workers * waiting {
-            return None;
+            return false;
         }
         let aim = self.aim(ready);
-        if ready < aim && outstanding >= workers {
-            // What is not a full batch yet waits for a worker, and grows meanwhile; but a quick one must not starve.
-            let quick = self.seconds(aim).is_some_and(|seconds| seconds < QUICK);
-            if !quick || outstanding >= 2 * workers {
-                return None;
-            }
+        if ready >= aim || !self.busy(outstanding) {
+            return true;
         }
+        // What is not a full batch yet waits for a worker, and grows meanwhile; but a quick one must not starve.
+        let quick = self.seconds(aim).is_some_and(|seconds| seconds < QUICK);
+        quick && outstanding < 2 * workers
+    }
+
+    /// What a batch takes of `ready` windows. A wave is split into equal parts.
+    pub fn size(&self, ready: usize, outstanding: usize) -> Size {
+        let aim = self.aim(ready);
         let mut parts = ready.div_ceil(aim);
-        let free = workers.saturating_sub(outstanding);
+        let free = self.bounds.workers.saturating_sub(outstanding);
         if self.seeks
             && free > parts
             && let Some((a, b)) = self.fit()
@@ -263,7 +277,7 @@ impl Batcher {
             let most = a * ready as f64 / (WORK_TO_COST * b.max(f64::MIN_POSITIVE));
             parts = parts.max(free.min(most as usize)).min(ready);
         }
-        Some(Size { windows: ready.div_ceil(parts), events: self.bounds.events.unwrap_or(usize::MAX) })
+        Size { windows: ready.div_ceil(parts.max(1)), events: self.bounds.events.unwrap_or(usize::MAX) }
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::{Batcher, Bounds, Size};
-use crate::batch::Batch;
+use crate::batch::{Batch, WindowMeta};
 use crate::commit::ToSink;
-use crate::config::ModelConfig;
+use crate::config::{LengthBuckets, ModelConfig};
 
 /// A batch and where its results go.
 #[derive(Debug)]
@@ -20,22 +20,56 @@ pub struct Job {
     pub reply: Sender<ToSink>,
 }
 
+/// Closed windows of one length bucket that wait for a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The bucket; 0 where the model has none.
+    pub bucket: usize,
+    /// Windows.
+    pub windows: usize,
+    /// The epoch of one of them has ended: its commit waits for them.
+    pub overdue: bool,
+}
+
 /// What is known of the work of a model's pool.
 #[derive(Debug)]
 pub struct Load {
-    batcher: Mutex<Batcher>,
+    buckets: LengthBuckets,
+    /// One for each kind of length bucket: long windows take longer than short ones.
+    batchers: Mutex<Vec<Batcher>>,
     /// Batches that have been handed over and have not ended.
     outstanding: AtomicUsize,
 }
 
 impl Load {
-    /// Nothing is out; sizes are decided by `batcher`.
-    pub fn new(batcher: Batcher) -> Arc<Self> {
-        Arc::new(Self { batcher: Mutex::new(batcher), outstanding: AtomicUsize::new(0) })
+    /// Nothing is out; sizes are decided by one like `batcher` for each kind of length bucket.
+    pub fn new(batcher: Batcher, buckets: &LengthBuckets) -> Arc<Self> {
+        let batchers = Mutex::new(vec![batcher; buckets.kinds()]);
+        Arc::new(Self { buckets: buckets.clone(), batchers, outstanding: AtomicUsize::new(0) })
     }
 
-    pub(super) fn batcher(&self) -> MutexGuard<'_, Batcher> {
-        self.batcher.lock().unwrap_or_else(PoisonError::into_inner)
+    fn batchers(&self) -> MutexGuard<'_, Vec<Batcher>> {
+        self.batchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call with these windows, which are of one length bucket, has taken so long.
+    pub(super) fn observe(&self, windows: &[WindowMeta], events: usize, seconds: f64) {
+        let bucket = self.buckets.bucket(windows.first().map_or(0, |window| window.events));
+        if let Some(batcher) = self.batchers().get_mut(self.buckets.kind(bucket)) {
+            batcher.observe(windows.len(), events, seconds);
+        }
+    }
+
+    /// The bucket that the next batch is of, and what it takes, with `waiting` in the order of their turns. A bucket
+    /// that is overdue goes before those that are full while it is not, or they would keep it waiting for ever.
+    fn next(&self, waiting: &[Waiting]) -> Option<(usize, Size)> {
+        let (batchers, outstanding) = (self.batchers(), self.outstanding.load(Ordering::Acquire));
+        let of = |bucket: usize| &batchers[self.buckets.kind(bucket)];
+        let due = |one: &&Waiting| of(one.bucket).due(one.windows, outstanding);
+        let first = waiting.iter().find(due)?;
+        let overtaken = waiting.iter().find(|one| one.overdue && of(one.bucket).busy(outstanding));
+        let Waiting { bucket, windows, .. } = *overtaken.unwrap_or(first);
+        Some((bucket, of(bucket).size(windows, outstanding)))
     }
 
     /// A batch has ended.
@@ -58,12 +92,13 @@ impl Jobs {
         (Self { queue, load }, jobs)
     }
 
-    /// What the next batch takes of `ready` windows; none where it is not time for one.
-    pub fn next(&self, ready: usize) -> Option<Size> {
-        if self.queue.is_full() {
+    /// The length bucket that the next batch is of, and what it takes of what waits there, with `waiting` in the order
+    /// of their turns; none where it is not time for one.
+    pub fn next(&self, waiting: &[Waiting]) -> Option<(usize, Size)> {
+        if waiting.is_empty() || self.queue.is_full() {
             return None;
         }
-        self.load.batcher().next(ready, self.load.outstanding.load(Ordering::Acquire))
+        self.load.next(waiting)
     }
 
     /// Hands a batch over, where there is room.
@@ -86,5 +121,66 @@ impl Bounds {
             workers: config.workers,
             waiting,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: usize = 1;
+
+    fn load(outstanding: usize) -> Arc<Load> {
+        let bounds = Bounds { windows: 8, events: None, target: None, workers: 1, waiting: 8 };
+        let load = Load::new(Batcher::fixed(bounds), &LengthBuckets::Bounds(vec![64]));
+        load.outstanding.store(outstanding, Ordering::Release);
+        load
+    }
+
+    fn next(outstanding: usize, waiting: &[(usize, usize, bool)]) -> Option<(usize, usize)> {
+        let waiting = waiting.iter().map(|(bucket, windows, overdue)| Waiting {
+            bucket: *bucket,
+            windows: *windows,
+            overdue: *overdue,
+        });
+        let next = load(outstanding).next(&waiting.collect::<Vec<_>>());
+        next.map(|(bucket, size)| (bucket, size.windows))
+    }
+
+    #[test]
+    fn buckets_take_turns_while_a_worker_is_free() {
+        assert_eq!(next(0, &[(0, 3, false), (LONG, 8, true)]), Some((0, 3)));
+        assert_eq!(next(0, &[(LONG, 8, false), (0, 3, true)]), Some((LONG, 8)));
+        assert_eq!(next(0, &[]), None);
+    }
+
+    #[test]
+    fn what_is_no_full_batch_is_overtaken_until_its_epoch_has_ended() {
+        assert_eq!(next(1, &[(0, 3, false), (LONG, 8, false)]), Some((LONG, 8)));
+        assert_eq!(next(1, &[(LONG, 8, false), (0, 3, true)]), Some((0, 3)));
+        assert_eq!(next(1, &[(LONG, 7, true), (0, 3, true)]), None, "no full one: it may grow");
+        assert_eq!(next(8, &[(LONG, 8, true)]), None);
+    }
+
+    #[test]
+    fn what_calls_take_is_learned_for_each_bucket() {
+        let bounds = Bounds { windows: 256, events: None, target: Some(0.01), workers: 1, waiting: 8 };
+        let load = Load::new(Batcher::new(bounds), &LengthBuckets::Bounds(vec![64]));
+        for n in 1..=300_usize {
+            let windows = 1 + n % 256;
+            for (events, each) in [(10, 1e-5), (100, 1e-3)] {
+                let meta = WindowMeta { events, ..meta() };
+                load.observe(&vec![meta; windows], windows * events, 1e-3 + each * windows as f64);
+            }
+        }
+        let of =
+            |bucket| load.next(&[Waiting { bucket, windows: 9, overdue: false }]).map(|next| next.1.windows);
+        assert_eq!((of(0), of(LONG)), (Some(9), Some(9)));
+        let fit = |bucket: usize| load.batchers()[bucket].fit().map(|(each, _)| (each * 1e5).round());
+        assert_eq!((fit(0), fit(LONG)), (Some(1.0), Some(100.0)));
+    }
+
+    fn meta() -> WindowMeta {
+        WindowMeta::of_event((0, 0), 0, crate::record::Key::from(&b"k"[..]), 0, 0)
     }
 }

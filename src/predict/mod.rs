@@ -11,7 +11,7 @@ mod predictor;
 mod watch;
 
 pub use batcher::{Batcher, Bounds, Size};
-pub use jobs::{Job, Jobs, Load};
+pub use jobs::{Job, Jobs, Load, Waiting};
 pub(crate) use outputs::check_outputs;
 pub use outputs::{Column, Outputs};
 pub use packed::{Packed, unpack};

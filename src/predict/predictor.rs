@@ -80,7 +80,7 @@ impl Predictor {
             encoder: ResultEncoder::new(plan, index, &shared.routes),
             model,
             watch: Arc::new(Watch::new(&config.name, timeout, config.on_error, namer, config.workers)),
-            load: Load::new(batcher),
+            load: Load::new(batcher, &config.length_buckets),
             failures: Arc::default(),
         }
     }
@@ -319,7 +319,7 @@ impl Calls<'_> {
         counters.batches.add(1);
         counters.pool_busy.fetch_sub(1, Ordering::Relaxed);
         let outputs = outputs?;
-        predictor.load.batcher().observe(batch.len(), events, took.as_secs_f64());
+        predictor.load.observe(&batch.windows, events, took.as_secs_f64());
         check_outputs(predictor.config(), batch.len(), &outputs)?;
         self.form = Form::Usable;
         let mut rows = Ok(Vec::new());

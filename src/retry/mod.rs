@@ -3,6 +3,7 @@
 
 mod letter;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -162,11 +163,13 @@ struct Batches<'a> {
     plan: &'a Plan,
     model: usize,
     list: Vec<Batch>,
+    /// By length bucket, the place of the batch that takes more.
+    open: BTreeMap<usize, usize>,
 }
 
 impl<'a> Batches<'a> {
     fn new(plan: &'a Plan, model: usize) -> Self {
-        Self { plan, model, list: Vec::new() }
+        Self { plan, model, list: Vec::new(), open: BTreeMap::new() }
     }
 
     /// Adds a window; its place among the dead letters goes with it as its epoch.
@@ -177,7 +180,10 @@ impl<'a> Batches<'a> {
             let rows = batch.row_splits.last().map_or(0, |rows| *rows as usize);
             batch.len() < config.max_batch && config.max_batch_events.is_none_or(|most| rows + events <= most)
         };
-        if !self.list.last().is_some_and(fits) {
+        let bucket = config.length_buckets.bucket(events);
+        let open = self.open.get(&bucket).and_then(|place| self.list.get(*place));
+        if !open.is_some_and(fits) {
+            self.open.insert(bucket, self.list.len());
             self.list.push(Batch {
                 model: self.model,
                 values: Values::new(config.dtype),
@@ -187,7 +193,8 @@ impl<'a> Batches<'a> {
                 ..Batch::default()
             });
         }
-        let Some(batch) = self.list.last_mut() else { return };
+        let open = self.open.get(&bucket).and_then(|place| self.list.get_mut(*place));
+        let Some(batch) = open else { return };
         batch.windows.push(WindowMeta {
             assignment: 0,
             epoch: place as u64,

@@ -9,6 +9,7 @@ mod history;
 mod keys;
 mod look;
 mod model;
+mod ready;
 mod ring;
 mod series;
 mod single;
@@ -168,6 +169,12 @@ impl PartitionWindows {
         self.models[model].ready.len()
     }
 
+    /// The same by length bucket: the bucket, how many, and whether the epoch of the oldest one has ended.
+    pub(crate) fn waiting(&self, model: usize) -> impl Iterator<Item = (usize, usize, bool)> {
+        let waiting = self.models[model].ready.waiting();
+        waiting.map(|(bucket, windows, oldest)| (bucket, windows, oldest.epoch < self.epoch))
+    }
+
     /// Takes the counters of `model` since they were last taken.
     pub(crate) fn take_counts(&mut self, model: usize) -> Counts {
         std::mem::take(&mut self.models[model].counts)
@@ -222,10 +229,10 @@ impl PartitionWindows {
         let Some(ids) = self.buffer.renumber() else { return };
         for model in &mut self.models {
             model.ring.renumber(&ids, self.buffer.keys());
-            for closed in &mut model.ready {
+            for closed in model.ready.iter_mut() {
                 closed.range.key = ids[closed.range.key as usize];
             }
-            model.ready.shrink_to(model.ready.len() * 2);
+            model.ready.give_back();
         }
         self.pinned = self.pinned.iter().map(|key| ids[*key as usize]).filter(|key| *key != NO_KEY).collect();
         self.firing = Vec::new();
@@ -318,11 +325,16 @@ impl PartitionWindows {
         self.history.lowest(needed).map_or(next, |lowest| lowest.min(next))
     }
 
-    /// How many of the oldest closed windows of `model`, `most` at the most, hold up to `room` events, and how many
-    /// events those are.
-    pub(crate) fn ready_within(&self, model: usize, most: usize, room: usize) -> (usize, usize) {
+    /// How many of the oldest closed windows of a length bucket of `model`, `most` at the most, hold up to `room`
+    /// events, and how many events those are.
+    pub(crate) fn ready_within(
+        &self,
+        (model, bucket): (usize, usize),
+        most: usize,
+        room: usize,
+    ) -> (usize, usize) {
         let (mut count, mut events) = (0, 0);
-        for closed in self.models[model].ready.iter().take(most) {
+        for closed in self.models[model].ready.of(bucket).take(most) {
             if events + closed.range.len > room {
                 break;
             }
@@ -332,26 +344,25 @@ impl PartitionWindows {
         (count, events)
     }
 
-    /// Events in the oldest closed window of `model`.
-    pub(crate) fn next_events(&self, model: usize) -> usize {
-        self.models[model].ready.front().map_or(0, |closed| closed.range.len)
+    /// Events in the oldest closed window of a length bucket of `model`; none where there is no window.
+    pub(crate) fn next_events(&self, (model, bucket): (usize, usize)) -> Option<usize> {
+        self.models[model].ready.of(bucket).next().map(|closed| closed.range.len)
     }
 
-    /// Gathers up to `count` closed windows of `model`, oldest first, and gives up what nothing needs any more.
+    /// Gathers up to `count` closed windows of a length bucket of `model`, oldest first, and gives up what nothing
+    /// needs any more.
     pub(crate) fn gather(
         &mut self,
-        model: usize,
+        (model, bucket): (usize, usize),
         count: usize,
         out: &mut Columns<'_>,
         mut each: impl FnMut(&Buffer, &Closed),
     ) {
-        let count = count.min(self.models[model].ready.len());
-        for closed in self.models[model].ready.iter().take(count) {
+        for closed in self.models[model].ready.of(bucket).take(count) {
             self.buffer.gather(&closed.range, out);
             each(&self.buffer, closed);
         }
-        let mut done: Vec<KeyId> =
-            self.models[model].ready.drain(..count).map(|closed| closed.range.key).collect();
+        let mut done = self.models[model].ready.take(bucket, count);
         done.sort_unstable();
         done.dedup();
         let keep = self.keep_from();
@@ -383,7 +394,7 @@ impl PartitionWindows {
             if len >= model.min_events {
                 let range = Range { key, start, end, len, closed: self.arrivals };
                 let offsets = (first_offset, self.last_offset);
-                model.ready.push_back(Closed { range, epoch: self.epoch, offsets });
+                model.ready.push(Closed { range, epoch: self.epoch, offsets });
                 closed.windows += 1;
                 closed.events += len;
             } else if len > 0 {
@@ -400,10 +411,7 @@ impl PartitionWindows {
 
     /// Events from here on are needed by an open window, or by a closed one that is not gathered yet.
     fn keep_from(&self) -> Millis {
-        let needed = self.models.iter().map(|model| {
-            let pinned = model.ready.front().map_or(NEVER, |closed| closed.range.start);
-            pinned.min(model.open_from())
-        });
+        let needed = self.models.iter().map(|model| model.ready.earliest().min(model.open_from()));
         needed.min().unwrap_or(NEVER)
     }
 

@@ -1,10 +1,9 @@
 //! The windows of one model on one partition: which are open, which of an event's windows it is late for,
 //! and which have closed and wait to be gathered.
 
-use std::collections::VecDeque;
-
 use super::assigner::Aligned;
 use super::buffer::{KeyId, Range};
+use super::ready::Ready;
 use super::ring::Ring;
 use crate::config::ModelConfig;
 use crate::fault::{self, Mutant};
@@ -72,7 +71,7 @@ pub(super) struct ModelWindows {
     /// An event from here on misses nothing and begins nothing: the quick way.
     quick_from: Millis,
     pub(super) ring: Ring,
-    pub(super) ready: VecDeque<Closed>,
+    pub(super) ready: Ready,
     pub(super) counts: Counts,
     pairs_per_event: u64,
 }
@@ -89,7 +88,7 @@ impl ModelWindows {
             watermark: BEFORE_ALL,
             quick_from: BEFORE_ALL,
             ring: Ring::new(windows.hop),
-            ready: VecDeque::new(),
+            ready: Ready::new(&config.length_buckets),
             counts: Counts::default(),
             pairs_per_event: (windows.size / windows.hop) as u64,
         };

@@ -78,7 +78,7 @@ fn a_replay_counts_nothing_and_sends_nothing() {
     assert_eq!(lane.cut(0, standing, true, NOW), None, "nothing of a replay is to be committed");
     // What it rebuilt is there: the next window closes with the replayed event in it.
     lane.ingest(0, &record(3, &value(30)), NOW).unwrap();
-    let batch = lane.batch(0, Size { windows: 256, events: usize::MAX }).unwrap();
+    let batch = lane.batch(0, 0, Size { windows: 256, events: usize::MAX }).unwrap();
     assert_eq!((batch.windows[0].start, batch.windows[0].events), (20, 1));
 }
 

@@ -190,7 +190,7 @@ impl Bench {
 
     /// Everything that has closed is called and cut.
     fn settle(&mut self) -> PartitionGauges {
-        while self.lane.batch(0, Size { windows: 256, events: usize::MAX }).is_some() {}
+        while self.lane.batch(0, 0, Size { windows: 256, events: usize::MAX }).is_some() {}
         let standing = Standing { end: Some(self.offset), caught_up: true };
         self.lane.cut(0, standing, true, NOW);
         self.lane.publish();

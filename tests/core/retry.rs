@@ -4,11 +4,11 @@
 
 use crate::{engine, oracle};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use engine::Settings;
 use millstream::batch::Batch;
-use millstream::config::Plan;
+use millstream::config::{LengthBuckets, Plan};
 use millstream::error::{Error, Result};
 use millstream::lane::Routes;
 use millstream::metrics::Metrics;
@@ -171,6 +171,39 @@ fn a_window_called_again_has_the_result_it_would_have_had() {
         }
     }
     assert!(seen > 100, "the test has no teeth: {seen}");
+}
+
+#[test]
+fn windows_called_again_share_a_call_with_those_of_their_length_bucket() {
+    let (mut several, mut calls) = (0, 0);
+    for seed in 0..20 {
+        let (plan, log, _, letters) = case(seed);
+        let wanted = again(&plan, &log, &letters, echo()).unwrap();
+        let mut bucketed = (*plan).clone();
+        bucketed.models[0].length_buckets = LengthBuckets::Bounds(vec![1, 3, 9]);
+        let seen: Arc<Mutex<Vec<Vec<usize>>>> = Arc::default();
+        let (bucket, sees) = (bucketed.models[0].length_buckets.clone(), seen.clone());
+        let model = Arc::new(move |batch: &mut Batch| {
+            let of = batch.windows.iter().map(|window| bucket.bucket(window.events));
+            sees.lock().unwrap().push(of.collect());
+            engine::echo(batch)
+        });
+        assert_eq!(again(&Arc::new(bucketed), &log, &letters, model).unwrap(), wanted);
+        let seen = seen.lock().unwrap();
+        assert!(seen.iter().all(|of| of.iter().all(|bucket| *bucket == of[0])), "seed {seed}: {seen:?}");
+        // As few calls as can be, whatever the order of the letters.
+        let mut sizes = [0; 4];
+        seen.iter().for_each(|of| sizes[of[0]] += of.len());
+        let full = plan.models[0].max_batch;
+        assert_eq!(
+            seen.len(),
+            sizes.iter().map(|size: &usize| size.div_ceil(full)).sum::<usize>(),
+            "{sizes:?}"
+        );
+        calls += seen.len();
+        several += usize::from(seen.len() > 1);
+    }
+    assert!(several > 5, "the test has no teeth: {calls} calls");
 }
 
 /// Of single events returns the sequence number.

@@ -32,6 +32,8 @@ pub const TOPIC: &str = "readings";
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub max_batch: usize,
+    /// As a plan says them.
+    pub length_buckets: Value,
     pub workers: usize,
     pub poll: usize,
     pub max_future: Option<i64>,
@@ -47,6 +49,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_batch: 256,
+            length_buckets: Value::Null,
             workers: 1,
             poll: 7,
             max_future: None,
@@ -67,6 +70,7 @@ pub fn plan(models: &[Model], settings: &Settings) -> Arc<Plan> {
             json!({"name": format!("m{index}"), "version": null, "source": 0, "size_ms": model.spec.size,
                 "hop_ms": model.spec.hop, "offset_ms": model.spec.offset, "grace_ms": model.spec.grace,
                 "min_events": model.spec.min_events, "sink": format!("out{index}"), "max_batch": settings.max_batch,
+                "length_buckets": settings.length_buckets,
                 "workers": settings.workers, "late": "topic", "on_error": settings.on_error,
                 "retries": settings.retries, "timeout_ms": settings.timeout, "max_batch_events": null,
                 "target_ms": null, "fields": ["seq"], "context": ["seq"],

@@ -12,6 +12,11 @@ import numpy as np
 from millstream import EventBatch, WindowBatch
 
 
+def beside(batch: WindowBatch) -> dict[str, Any]:
+    """Return for each window the lengths of all windows of its call."""
+    return {"beside": [batch.lengths.tolist()] * len(batch)}
+
+
 class Unlike(Exception):
     """An exception that pickle takes and cannot give back."""
 

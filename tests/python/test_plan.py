@@ -65,6 +65,7 @@ def test_an_app_becomes_exactly_this() -> None:
                 "sink": "watch.activity",
                 "max_batch": 256,
                 "max_batch_events": None,
+                "length_buckets": None,
                 "target_ms": None,
                 "workers": 1,
                 "pool": "threads",

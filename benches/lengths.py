@@ -15,6 +15,8 @@ from millstream._core import EmbeddedBroker, Producer
 
 BEGIN = 1_700_000_000_000
 KEYS = 256
+# The embedded broker keeps some 5 MB of a partition.
+PARTITIONS = 8
 SHORTEST, LONGEST = 4, 512
 BOUNDS = (8, 16, 32, 64, 128, 256)
 HIDDEN = 16
@@ -25,17 +27,20 @@ _ON = _rng.normal(size=(HIDDEN, HIDDEN))
 
 
 def load(topic: str, windows: int) -> None:
-    """Write the events of so many windows of a second, and one that closes the last."""
+    """Write the events of so many windows of a second, and those that close the last ones."""
     broker = EmbeddedBroker.get()
-    broker.create_topic(topic, 1)
+    broker.create_topic(topic, PARTITIONS)
     producer = Producer(broker.brokers)
     drawn = np.random.default_rng(5).uniform(np.log(SHORTEST), np.log(LONGEST), windows)
     for n, length in enumerate(np.exp(drawn).astype(int)):
-        key, start = b"%d" % (n % KEYS), BEGIN + 1_000 * (n // KEYS)
-        for i in range(length):
-            producer.send(topic, b'{"ts": %d, "v": %f}' % (start + i, i / 64), key=key, timestamp=start + i)
+        key, start = n % KEYS, BEGIN + 1_000 * (n // KEYS)
+        for ts in range(start, start + length):
+            value = b'{"ts": %d, "v": %f}' % (ts, (ts - start) / 64)
+            producer.send(topic, value, key=b"%d" % key, timestamp=ts, partition=key % PARTITIONS)
     end = BEGIN + 1_000 * (windows // KEYS + 1)
-    producer.send(topic, b'{"ts": %d, "v": 0}' % end, key=b"0", timestamp=end)
+    for partition in range(PARTITIONS):
+        value = b'{"ts": %d, "v": 0}' % end
+        producer.send(topic, value, key=b"%d" % partition, timestamp=end, partition=partition)
     producer.flush()
     producer.close()
 

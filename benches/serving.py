@@ -187,7 +187,7 @@ def main() -> int:
     figures = [batched(options.windows)]
     figures += [adaptive(name, cost, options.windows // 2) for name, cost in MODELS.items()]
     figures.append(poison())
-    figures.append(lengths.padded(max(options.windows // 50, KEYS)))
+    figures.append(lengths.padded(options.windows // 100))
     figures += [side_by_side(pool, max(options.windows // 50, KEYS)) for pool in ("threads", "processes")]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(figures, indent=2) + "\n")

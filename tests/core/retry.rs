@@ -182,10 +182,10 @@ fn windows_called_again_share_a_call_with_those_of_their_length_bucket() {
         let mut bucketed = (*plan).clone();
         bucketed.models[0].length_buckets = LengthBuckets::Bounds(vec![1, 3, 9]);
         let seen: Arc<Mutex<Vec<Vec<usize>>>> = Arc::default();
-        let (bucket, sees) = (bucketed.models[0].length_buckets.clone(), seen.clone());
+        let (bucket, calls_made) = (bucketed.models[0].length_buckets.clone(), seen.clone());
         let model = Arc::new(move |batch: &mut Batch| {
             let of = batch.windows.iter().map(|window| bucket.bucket(window.events));
-            sees.lock().unwrap().push(of.collect());
+            calls_made.lock().unwrap().push(of.collect());
             engine::echo(batch)
         });
         assert_eq!(again(&Arc::new(bucketed), &log, &letters, model).unwrap(), wanted);

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod backtest;
+mod buckets;
 mod counterexamples;
 #[path = "../engine/mod.rs"]
 mod engine;

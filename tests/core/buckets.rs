@@ -2,8 +2,7 @@
 //! else changes, whatever the buckets and the schedule.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod engine;
-mod oracle;
+use crate::{engine, oracle};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -12,7 +12,7 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test test-extras lint format build bench bench-core bench-sweep bench-latency bench-serving bench-kept torture docs dist dist-check audit clean
+.PHONY: help demo test test-extras lint format build bench bench-core bench-sweep bench-latency bench-serving bench-kept bench-status torture docs dist dist-check audit clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ bench-sweep: .needs-java build/venv ## Measure what the cost of an event depends
 
 bench-latency: .needs-java build/venv ## Measure how soon results can be read, at set rates and epochs
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench latency
+
+bench-status: .needs-java build/venv ## Measure what the status page costs, looked at and attacked
+	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench status
 
 bench-serving: build/venv ## Measure what calling models costs, on the embedded broker
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench-serving

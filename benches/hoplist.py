@@ -28,6 +28,7 @@ def make(spec: dict[str, Any]) -> App:
         guarantee=spec["guarantee"],
         epoch=spec["epoch"],
         lanes=spec["lanes"],
+        web=spec.get("web"),
     )
     fields = ["v", *(f"v{number}" for number in range(1, spec["fields"]))]
     readings = Topic(spec["topic"], key="sensor", timestamp="ts", fields=fields)

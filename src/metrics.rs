@@ -161,6 +161,11 @@ impl ModelMetrics {
         self.dead_letters.iter().map(Counter::get).sum()
     }
 
+    /// Windows or single events that predict has answered for good, with None among it.
+    pub fn scored(&self) -> u64 {
+        self.windows_produced.get() + self.windows_silent.get()
+    }
+
     /// Adds what a partition has counted.
     pub fn add(&self, counts: &Counts) {
         self.events.add(counts.events);

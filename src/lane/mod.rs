@@ -21,11 +21,11 @@ pub use start::{Restoring, StartPoint};
 
 use crate::batch::{Batch, Values, WindowMeta};
 use crate::config::{Late, Plan, Unit};
-use crate::decode::{Decoder, Rejected};
+use crate::decode::{Decoder, Reason, Rejected};
 use crate::error::Result;
 #[cfg(feature = "fault")]
 use crate::fault::{self, Mutant};
-use crate::log::Log;
+use crate::log::{Log, Said};
 use crate::metrics::Metrics;
 use crate::predict::{Size, Waiting};
 use crate::record::{Headers, Key, OutRecord, RawRecord, Stream};
@@ -76,6 +76,8 @@ struct SourceState {
     scorers: Vec<usize>,
     probe: UnitProbe,
     keys: KeyGuard,
+    /// Whether a dead letter has been told of, in the order of `Reason::ALL`.
+    told: [bool; Reason::ALL.len()],
 }
 
 /// The state of one group member.
@@ -112,6 +114,7 @@ impl Lane {
             scorers: plan.models_with(index, Unit::Event),
             probe: UnitProbe::new(source),
             keys: KeyGuard::new(source),
+            told: Default::default(),
         });
         let picks = plan.models.iter().map(|model| pick(&model.fields, &plan.sources[model.source].fields));
         let context_picks =
@@ -327,6 +330,15 @@ impl Lane {
     fn dead_letter(&mut self, index: usize, record: &RawRecord<'_>, rejected: &Rejected, now: Now) {
         let Some(partition) = self.partitions[index].as_mut() else { return };
         self.metrics.sources[partition.source].dead_letter(rejected.reason);
+        let told = &mut self.sources[partition.source].told[rejected.reason as usize];
+        if !std::mem::replace(told, true) {
+            let text = format!(
+                "{} offset {} is no event: {}: {}. It goes to topic {:?}, and so do others like it, counted and not told of \
+                 again: correct what the Topic declares, or what is sent, and then `millstream dlq replay`",
+                partition.id, record.offset, rejected.reason, rejected.detail, self.plan.dead_letter_topic
+            );
+            self.log.warning("ingest", Said::from(text).partition(&partition.id).offset(record.offset));
+        }
         let mut headers = vec![
             ("reason", rejected.reason.code().as_bytes().to_vec()),
             ("detail", rejected.detail.clone().into_bytes()),

@@ -88,7 +88,7 @@ fn model_dict<'py>(py: Python<'py>, model: &ModelMetrics) -> PyResult<Bound<'py,
     dict.set_item("windows_silent", model.windows_silent.get())?;
     dict.set_item("windows_dropped", model.windows_dropped.get())?;
     if model.of_events {
-        dict.set_item("scored", model.windows_produced.get() + model.windows_silent.get())?;
+        dict.set_item("scored", model.scored())?;
     }
     dict.set_item("dead_letters", by_reason(py, &model.dead_letters)?)?;
     dict.set_item("batches", model.batches.get())?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -28,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const APART: Duration = Duration::from_millis(20);
 /// Bytes of a key.
 const LONGEST: usize = 4096;
+const UNUSABLE: &str = "a key is at most 4096 bytes of UTF-8, percent-encoded; with ?encoding=hex it is any bytes, as pairs of \
+                        hexadecimal digits";
 
 /// A key in JSON, as results have it.
 #[derive(Serialize)]
@@ -123,22 +126,30 @@ struct Answer {
 /// `/api/keys/{key}`; with `?encoding=hex` the key is its bytes in hexadecimal digits.
 pub(super) async fn key(
     Shared(state): Shared<Arc<State>>,
-    Path(text): Path<String>,
+    text: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let text = text.ok().map(|Path(text)| text);
     let bytes = match query.as_deref() {
-        None | Some("") => Some(text.into_bytes()),
-        Some("encoding=hex") => unhex(&text),
+        None | Some("") => text.map(String::into_bytes),
+        Some("encoding=hex") => text.and_then(|text| unhex(&text)),
         Some(_) => None,
     };
-    let Some(bytes) = bytes.filter(|bytes| bytes.len() <= LONGEST) else {
-        let text = "a key is at most 4096 bytes; with ?encoding=hex it is pairs of hexadecimal digits";
-        return (StatusCode::BAD_REQUEST, text).into_response();
-    };
-    let key = Key::from(bytes);
+    match bytes.filter(|bytes| bytes.len() <= LONGEST) {
+        Some(bytes) => look(&state, Key::from(bytes)).await,
+        None => (StatusCode::BAD_REQUEST, UNUSABLE).into_response(),
+    }
+}
+
+/// `/api/keys/`: a key of no bytes is one like any other.
+pub(super) async fn empty(Shared(state): Shared<Arc<State>>) -> Response {
+    look(&state, Key::from(&b""[..])).await
+}
+
+async fn look(state: &State, key: Key) -> Response {
     let (plan, observer) = (&state.plan, &state.metrics.observer);
     observer.watch(&key);
-    let (partitions, complete) = ask(&state, &key).await;
+    let (partitions, complete) = ask(state, &key).await;
     let (seen, missed) = observer.of(&key);
     let missed = missed.into_iter().map(|missing| {
         let Missing { model, time, first_start, last_start, count } = missing;

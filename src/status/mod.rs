@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use socket2::SockRef;
 use tokio::sync::{oneshot, watch};
 
 use crate::config::Plan;
@@ -29,6 +30,8 @@ use history::History;
 
 /// Ports that are tried where the wanted one is taken, that one included.
 const PORTS: u16 = 10;
+/// Connections that wait to be accepted: in a crowd none should have to try again.
+const BACKLOG: i32 = 1024;
 
 /// Where the server is, and who may use it.
 #[derive(Clone, Deserialize)]
@@ -179,7 +182,10 @@ fn bind(address: &str, host: &str, port: u16) -> Result<Option<TcpListener>> {
             (bare, port).to_socket_addrs().map_err(|error| refused(address, &error))?.collect();
         match TcpListener::bind(&*resolved) {
             Ok(listener) => {
-                listener.set_nonblocking(true).map_err(|error| refused(address, &error))?;
+                let set_up = SockRef::from(&listener).listen(BACKLOG);
+                set_up
+                    .and_then(|()| listener.set_nonblocking(true))
+                    .map_err(|error| refused(address, &error))?;
                 return Ok(Some(listener));
             }
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}

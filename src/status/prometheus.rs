@@ -137,6 +137,15 @@ fn models(text: &mut Text, plan: &Plan, metrics: &Metrics) {
     counter("workers_replaced_total", "Processes of the model that ended and have a successor.", |model| {
         &model.workers_replaced
     });
+    let name = "events_scored_total";
+    text.family(
+        "counter",
+        name,
+        "Events that a model of single events has answered, with None too, committed.",
+    );
+    for model in models.iter().filter(|model| model.of_events) {
+        text.sample(name, &[("model", &model.name)], model.scored());
+    }
     let name = "windows_dead_lettered_total";
     text.family("counter", name, "Windows in the dead-letter topic.");
     for model in models {

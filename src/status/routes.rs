@@ -20,6 +20,10 @@ use super::{State, key, page, prometheus, snapshot};
 const STREAMS: usize = 16;
 const STRICT: &str = "default-src 'none'; frame-ancestors 'none'";
 
+/// Is with an answer that goes on as long as its connection stays.
+#[derive(Clone)]
+pub(super) struct Stays;
+
 pub(super) fn router(state: &Arc<State>) -> Router {
     let streams = Arc::new(Semaphore::new(STREAMS));
     Router::new()
@@ -29,6 +33,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .route("/readyz", get(ready))
         .route("/api/status", get(status))
         .route("/api/keys/{key}", get(key::key))
+        .route("/api/keys/", get(key::empty))
         .route(
             "/api/stream",
             get(move |Shared(state): Shared<Arc<State>>| async move { follow(&state, streams) }),
@@ -105,5 +110,7 @@ fn follow(state: &State, streams: Arc<Semaphore>) -> Response {
         let event: Result<_, Infallible> = Ok(Event::default().data(&*text));
         Some((event, (news, place)))
     });
-    Sse::new(events).into_response()
+    let mut response = Sse::new(events).into_response();
+    response.extensions_mut().insert(Stays);
+    response
 }

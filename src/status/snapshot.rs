@@ -10,7 +10,7 @@ use super::State;
 use super::history::{History, Point, Rates, lag, settled};
 use super::key::{KeyText, SeenText};
 use crate::clock;
-use crate::config::{Guarantee, Plan};
+use crate::config::{Guarantee, Plan, Unit};
 use crate::decode::Reason;
 use crate::metrics::{Counter, Metrics};
 use crate::time::Millis;
@@ -54,7 +54,7 @@ struct Stage {
     unit: &'static str,
     /// What waits before it.
     waiting: i64,
-    waiting_unit: &'static str,
+    waiting_unit: String,
     /// The share of its time that it is at work, where that is known.
     busy: Option<f64>,
     /// Whether the stages before it wait for it.
@@ -215,26 +215,33 @@ fn stages(plan: &Plan, metrics: &Metrics, history: &History) -> Vec<Stage> {
         busy: None,
         holds_up: false,
     };
+    let (unit, collect) = units(plan);
+    let events = rates.iter().map(|rates| rates.events).sum();
+    let lag = "records of lag".to_owned();
     vec![
-        Stage { holds_up: read, ..stage("read", history.read(), "events", behind, "records of lag") },
-        stage(
-            "window",
-            rates.iter().map(|rates| rates.events).sum(),
-            "events",
-            waiting as i64,
-            "windows closed",
-        ),
+        Stage { holds_up: read, ..stage("read", history.read(), "events", behind, lag) },
+        stage(collect, events, "events", waiting as i64, format!("{unit} closed")),
         Stage {
             busy: Some(busy),
             holds_up: predict,
-            ..stage("predict", windows, "windows", queued as i64, "windows queued")
+            ..stage("predict", windows, unit, queued as i64, format!("{unit} queued"))
         },
         Stage {
             busy: Some(committing),
             holds_up: commit,
-            ..stage("commit", windows, "windows", uncommitted as i64, "windows not committed")
+            ..stage("commit", windows, unit, uncommitted as i64, format!("{unit} not committed"))
         },
     ]
+}
+
+/// What goes from model to commit, and the name of the stage that makes it of events.
+fn units(plan: &Plan) -> (&'static str, &'static str) {
+    let of_events = plan.models.iter().filter(|model| model.unit() == Unit::Event).count();
+    match of_events {
+        0 => ("windows", "window"),
+        all if all == plan.models.len() => ("events", "batch"),
+        _ => ("windows and events", "window"),
+    }
 }
 
 fn lag_of(metrics: &Metrics) -> i64 {

@@ -14,6 +14,7 @@ from .runner import SECONDS
 
 MODULE = """
 import json
+import multiprocessing
 from pathlib import Path
 
 from millstream import App, HoppingWindow, Topic
@@ -24,13 +25,20 @@ topics = {spec["name"]: Topic(**spec) for spec in config["topics"]}
 failing = set(config.get("failing", ()))
 
 
+def called():
+    with Path(__file__).with_suffix(".calls").open("a") as calls:
+        print(multiprocessing.current_process().name, file=calls)
+
+
 def predict(batch):
+    called()
     for key in failing.intersection(batch.keys):
         raise ValueError(key)
     return batch.lengths
 
 
 def score(batch):
+    called()
     return {"seq": batch.values[:, 0].astype(int)}
 
 
@@ -72,6 +80,10 @@ class Commands:
     def __init__(self, directory: Path) -> None:
         """Their modules go to `directory`."""
         self._directory = directory
+
+    def callers(self) -> set[str]:
+        """The names of the processes that models have been called in."""
+        return set((self._directory / "pipeline.calls").read_text().split())
 
     def run(self, job: Job, command: str, *arguments: str, typed: str = "") -> Said:
         """Run a command on the app of a job."""

@@ -98,6 +98,13 @@ def test_two_at_the_same_time_do_not_repeat_a_record(new_job: NewJob, tmp_path: 
     assert all(one.code == 0 or "has taken over" in one.err for one in said), [one.err for one in said]
 
 
+def in_processes(commands: Commands) -> bool:
+    """Whether models have been called in processes of a pool, and in no other."""
+    of_pool = {name.startswith("millstream-predict-") for name in commands.callers()}
+    assert len(of_pool) == 1
+    return of_pool.pop()
+
+
 def dead_and_results(job: Job) -> tuple[dict[str, Record], dict[str, list[Record]]]:
     """The windows in the dead-letter topic and the results in the sink, by id."""
     dead = {record.header("id"): record for record in flat(job.kafka.read(job.dead_letter_topic))}
@@ -126,6 +133,7 @@ def test_windows_get_the_results_that_they_would_have_had_once(
     said = commands.run(job, "dlq retry")
     assert said.code == 0, said.err
     assert f"{len(dead)} results written" in said.out
+    assert in_processes(commands) == (pool == "processes")
     said = commands.run(job, "dlq retry")
     assert (said.code, "nothing to retry" in said.out) == (0, True)
     _, after = dead_and_results(job)
@@ -158,6 +166,7 @@ def test_events_get_the_scores_that_they_would_have_had_once(
     said = commands.run(job, "dlq retry")
     assert said.code == 0, said.err
     assert f"{len(dead)} results written" in said.out
+    assert in_processes(commands) == (pool == "processes")
     assert "nothing to retry" in commands.run(job, "dlq retry").out
     scores = flat(job.kafka.read(sink(job)))
     again = {record.header("id"): record for record in scores}

@@ -8,12 +8,26 @@ from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from millstream import App, HoppingWindow, Topic, WindowBatch
+from millstream import App, EventBatch, HoppingWindow, Topic, WindowBatch
 from millstream._core import EmbeddedBroker, Producer
 
 TIMEOUT_S = 60.0
 CANARY = "c4nary-of-a-secret"
 SCRIPT = "<script>alert(1)</script>"
+
+
+def mean(batch: WindowBatch) -> dict[str, Any]:
+    """The model of windows."""
+    if "poison" in batch.keys:
+        raise ValueError("no mean of poison")
+    return {"mean": [float(window.values.mean()) for window in batch]}
+
+
+def score(batch: EventBatch) -> list[float | None]:
+    """The model of single events; it has nothing to say of the key b."""
+    if "poison" in batch.keys:
+        raise ValueError("no score of poison")
+    return [None if event.key == "b" else float(event["v"]) for event in batch]
 
 
 class Served:
@@ -22,9 +36,10 @@ class Served:
     Args:
         name: Of the app; its source topic is `{name}.readings`, with two partitions.
         web: Where the page is.
+        of_events: Its model scores single events, and there is none of windows.
     """
 
-    def __init__(self, name: str, web: str = "127.0.0.1:0") -> None:
+    def __init__(self, name: str, web: str = "127.0.0.1:0", *, of_events: bool = False) -> None:
         self.name = name
         self.topic = f"{name}.readings"
         broker = EmbeddedBroker.get()
@@ -32,14 +47,11 @@ class Served:
         self._producer = Producer(broker.brokers)
         self.app = App(name, brokers="embedded", web=web, kafka={"sasl.password": CANARY})
         readings = Topic(self.topic, timestamp="ts", timestamp_unit="ms", fields=["v"], idle_timeout=None)
-        window = HoppingWindow("10s", hop="5s", grace="2s")
-
-        @self.app.model(source=readings, window=window, sink=f"{name}.results", name="mean")
-        def mean(batch: WindowBatch) -> dict[str, Any]:
-            if "poison" in batch.keys:
-                raise ValueError("no mean of poison")
-            return {"mean": [float(window.values.mean()) for window in batch]}
-
+        if of_events:
+            self.app.batch(readings, sink=f"{name}.results", name="score")(score)
+        else:
+            window = HoppingWindow("10s", hop="5s", grace="2s")
+            self.app.model(source=readings, window=window, sink=f"{name}.results", name="mean")(mean)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="app")
 

@@ -4,10 +4,11 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import files
 from itertools import pairwise
 
@@ -21,6 +22,7 @@ from millstream._demo.replay import SESSION, STEP_MS, Truth, Watches
 from millstream._demo.score import Score
 from millstream._demo.screen import LiveScreen, PlainScreen, Progress
 from millstream.cli import main
+from served import request
 
 ACTIVITIES = ["badminton", "running", "standing", "walking"]
 BEGIN = 1_700_000_000_000
@@ -195,15 +197,31 @@ def test_the_demo_predicts_beside_the_truth_and_ends_by_itself() -> None:
     assert counts["dead letters"][0] > 0, "garbled readings are counted"
 
 
+def read_until(demo: subprocess.Popen[str], pattern: re.Pattern[str]) -> re.Match[str]:
+    """Return where the output of a demo matches."""
+    assert demo.stdout is not None
+    before = ""
+    while not (found := pattern.search(before)):
+        line = demo.stdout.readline()
+        assert line, demo.communicate()[1]
+        before += line
+    return found
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_says_where_its_page_is_once_it_is_there() -> None:
+    with ExitStack() as stack:
+        with suppress(OSError):  # taken already, which is as good
+            stack.enter_context(socket.create_server(("127.0.0.1", 6066)))
+        demo = stack.enter_context(running_demo("--seconds", "600"))
+        url = read_until(demo, re.compile(r"^  status   (http://127\.0\.0\.1:(?!6066)\d+)$", re.M))[1]
+        assert request(url, "GET", "/healthz", {})[0] == 200
+
+
 @pytest.mark.timeout(180)
 def test_ctrl_c_ends_the_demo_with_a_summary() -> None:
     with running_demo("--seconds", "600") as demo:
-        assert demo.stdout is not None
-        before = ""
-        while not PREDICTION.search(before):
-            line = demo.stdout.readline()
-            assert line, demo.communicate()[1]
-            before += line
+        read_until(demo, PREDICTION)
         demo.send_signal(signal.SIGINT)
         output, errors = demo.communicate()
     assert demo.returncode == 0, errors

@@ -13,7 +13,7 @@ import pytest
 
 from harness import READINGS, TUMBLING, Recorder
 from millstream import App, ConfigError
-from served import CANARY, SCRIPT, Served, poison, request
+from served import CANARY, SCRIPT, TIMEOUT_S, Served, poison, request
 
 BEGIN = int(time.time()) // 10 * 10_000 - 60_000
 TOPIC = "status.readings"
@@ -43,6 +43,7 @@ NAMES = {
     "events_windowed_total": {"model"},
     "events_late_total": {"model"},
     "events_before_start_total": {"model"},
+    "events_scored_total": {"model"},
     "late_pairs_total": {"model"},
     "windows_closed_total": {"model"},
     "windows_skipped_total": {"model"},
@@ -93,7 +94,26 @@ def served() -> Iterator[Served]:
         yield served
 
 
-def test_the_metrics_have_the_names_types_and_labels_that_they_are_known_by(served: Served) -> None:
+@pytest.fixture(scope="module")
+def scored() -> Iterator[Served]:
+    """Return a run with a model of single events alone, that has met every fate of events."""
+    with Served("scored", of_events=True) as served:
+        poison(served, BEGIN)
+        served.wait(lambda: served.metrics()['millstream_events_scored_total{model="score"}'] >= 183)
+        served.wait(
+            lambda: (
+                served.metrics()['millstream_windows_dead_lettered_total{model="score",reason="model_error"}']
+                == 1
+            )
+        )
+        yield served
+
+
+@pytest.mark.parametrize("of_events", [False, True])
+def test_the_metrics_have_the_names_types_and_labels_that_they_are_known_by(
+    request: pytest.FixtureRequest, of_events: bool
+) -> None:
+    served: Served = request.getfixturevalue("scored" if of_events else "served")
     _, headers, body = served.get("/metrics")
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     text = body.decode()
@@ -104,8 +124,10 @@ def test_the_metrics_have_the_names_types_and_labels_that_they_are_known_by(serv
         family = re.sub(r"_(bucket|sum|count)$", "", name)
         family = family if types.get(family) == "histogram" else name
         labels.setdefault(family, set()).update(set(re.findall(r'(\w+)="', said)) - {"le"})
-    assert labels == NAMES
-    assert list(types) == list(labels)
+    # The one family that is of models of single events alone.
+    assert ("events_scored_total" in labels) == of_events
+    assert labels | {"events_scored_total": {"model"}} == NAMES
+    assert [name for name in types if name in labels] == list(labels)
     assert all((kind == "counter") == name.endswith("_total") for name, kind in types.items())
 
 
@@ -155,6 +177,37 @@ def test_the_counters_add_up(served: Served) -> None:
         == metrics['millstream_predict_duration_seconds_count{model="mean"}']
     )
     assert metrics["millstream_end_to_end_latency_seconds_count"] == 33
+
+
+def test_the_counters_of_a_model_of_events_add_up(scored: Served) -> None:
+    metrics = scored.metrics()
+    consumed = metrics['millstream_events_consumed_total{topic="scored.readings"}']
+    answered = metrics['millstream_events_scored_total{model="score"}']
+    dead = metrics['millstream_windows_dead_lettered_total{model="score",reason="model_error"}']
+    invalid = sum(
+        metrics[f'millstream_events_invalid_total{{topic="scored.readings",reason="{r}"}}']
+        for r in EVENT_REASONS
+    )
+    assert (consumed, answered, dead, invalid) == (186, 183, 1, 2)
+    silent = metrics['millstream_windows_silent_total{model="score"}']
+    assert silent == 61
+    assert answered == metrics['millstream_windows_produced_total{model="score"}'] + silent
+    for fate in ("events_windowed", "windows_closed"):
+        assert metrics[f'millstream_{fate}_total{{model="score"}}'] == answered + dead
+    assert scored.app.metrics()["models"]["score"]["scored"] == answered
+
+
+def test_the_flow_of_a_model_of_events_is_one_of_events(scored: Served) -> None:
+    def rates() -> dict[str, float]:
+        scored.send(BEGIN + 60_000)
+        scored.flush()
+        return {stage["name"]: stage["rate"] for stage in scored.json("/api/status")["stages"]}
+
+    scored.wait(lambda: all(rates().values()))
+    stages = scored.json("/api/status")["stages"]
+    assert [stage["name"] for stage in stages] == ["read", "batch", "predict", "commit"]
+    assert {stage["unit"] for stage in stages} == {"events"}
+    assert [stage["waiting_unit"].split()[0] for stage in stages] == ["records", *["events"] * 3]
 
 
 def test_the_buckets_of_a_histogram_only_rise_up_to_its_count(served: Served) -> None:
@@ -248,11 +301,28 @@ def test_keys_may_be_any_bytes(served: Served) -> None:
         "/api/keys/%ff",
     ):
         assert served.get(path)[0] == 400, path
+    assert b"?encoding=hex" in served.get("/api/keys/%ff")[2]
     assert served.get(f"/api/keys/{'a' * 5_000}")[0] == 400
 
 
+def test_a_key_of_no_bytes_is_one_like_any_other(served: Served) -> None:
+    served.send(BEGIN + 58_000, key="")
+    served.flush()
+    served.wait(lambda: served.key("")["partitions"])
+    assert served.key("")["key"] == ""
+    assert served.json("/api/keys/?encoding=hex")["partitions"][0]["n_events"] == 1
+
+
 def test_what_is_not_there_is_not_found(served: Served) -> None:
-    for path in ("/nope", "/api/keys/", "/api/../../etc/passwd", "/%2e%2e/", "//", "/metrics/"):
+    for path in (
+        "/nope",
+        "/api/keys",
+        "/api/keys/a/b",
+        "/api/../../etc/passwd",
+        "/%2e%2e/",
+        "//",
+        "/metrics/",
+    ):
         assert served.get(path)[0] == 404, path
 
 
@@ -260,7 +330,47 @@ def test_nothing_can_be_changed(served: Served) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
         for path in ("/", "/api/status", "/nope"):
             assert request(served.url, method, path, {})[0] == 405, (method, path)
-    assert request(served.url, "HEAD", "/metrics", {})[::2] == (200, b"")
+
+
+def test_a_head_has_the_headers_of_a_get_and_no_body(served: Served) -> None:
+    for path in ("/", "/metrics", "/healthz", "/readyz", "/api/status", "/api/keys/a", "/nope"):
+        status, headers, body = request(served.url, "HEAD", path, {})
+        assert (status, body) == (served.get(path)[0], b""), path
+        assert {"content-type", "content-length", "content-security-policy"} <= set(headers), path
+    for _ in range(20):
+        status, headers, body = request(served.url, "HEAD", "/api/stream", {})
+        assert (status, headers["content-type"], body) == (200, "text/event-stream", b"")
+
+
+def raw(served: Served, sent: bytes) -> bytes:
+    """Return what comes back until the server closes."""
+    address = urlsplit(served.url)
+    with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_S) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def test_http_1_0_is_answered_and_closed(served: Served) -> None:
+    head, _, body = raw(served, b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n").partition(b"\r\n\r\n")
+    assert (head.split()[1], body) == (b"200", b"ok\n")
+    assert raw(served, b"GET /healthz HTTP/1.0\r\n\r\n").split()[1] == b"403", "no Host is none of ours"
+    assert raw(served, b"\x16\x03\x01\x02\x00TLS\r\n\r\n")[9:12] in {b"", b"400"}
+
+
+def test_nothing_is_compressed(served: Served) -> None:
+    for path in ("/", "/metrics", "/api/status"):
+        assert "content-encoding" not in served.get(path, Accept_Encoding="gzip, br")[1]
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_the_page_may_be_at_an_address_of_ipv6() -> None:
+    with Served("six", web="[::1]:0") as served:
+        assert served.url.startswith("http://[::1]:")
+        port = urlsplit(served.url).port
+        for host in (f"[::1]:{port}", "[::1]", f"localhost:{port}"):
+            assert served.get("/healthz", Host=host)[0] == 200, host
+        for host in ("::1", f"[::2]:{port}", "[::1].evil.example"):
+            assert served.get("/healthz", Host=host)[0] == 403, host
 
 
 def test_other_hosts_and_other_sites_are_refused(served: Served) -> None:
@@ -315,6 +425,23 @@ def test_news_come_every_second(served: Served) -> None:
     assert second["uptime_seconds"] > first["uptime_seconds"]
     assert [len(news["history"]) for news in (first, second)] == [1, 1]
     assert "settings" not in first
+
+
+def test_who_asks_for_nothing_keeps_nobody_out_and_takes_no_stream_away(served: Served) -> None:
+    address = urlsplit(served.url)
+    stream = http.client.HTTPConnection(address.netloc, timeout=TIMEOUT_S)
+    stream.request("GET", "/api/stream")
+    news = stream.getresponse()
+    crowd = []
+    try:
+        for _ in range(200):
+            crowd.append(socket.create_connection((address.hostname, address.port)))
+        assert served.get("/healthz")[0] == 200
+        assert [news.readline()[:5] for _ in range(3)] == [b"data:", b"\n", b"data:"]
+    finally:
+        for one in crowd:
+            one.close()
+        stream.close()
 
 
 def test_slow_and_many_connections_are_bounded(served: Served) -> None:

@@ -49,6 +49,9 @@ class Screen(Protocol):
     interval: float
     """Seconds between two calls of `show`."""
 
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+
     def show(self, progress: Progress) -> None:
         """Show the state of the run."""
 
@@ -64,6 +67,10 @@ class LiveScreen:
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False)
         self._live.start()
+
+    def say(self, line: str) -> None:
+        """Print a line above the table."""
+        self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, progress: Progress) -> None:
         """Redraw figures and table."""
@@ -83,21 +90,22 @@ class PlainScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
 
+    def say(self, line: str) -> None:
+        """Print a line."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def show(self, progress: Progress) -> None:
         """Print one report."""
         figures = " | ".join(f"{name} {value}" for name, value in progress.facts().items())
-        self._print(f"{progress.elapsed:5.1f} s | {figures}")
+        self.say(f"{progress.elapsed:5.1f} s | {figures}")
         for found in progress.predictions()[:PLAIN_PREDICTIONS]:
-            self._print(
+            self.say(
                 f"  {found.watch} {span(found)} predicted {found.activity} ({found.score:.2f}),"
                 f" truth {found.truth.activity}: {found.verdict}"
             )
 
     def close(self) -> None:
         """Has nothing to restore."""
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def render(progress: Progress, rows: int) -> RenderableType:

@@ -42,6 +42,7 @@ class Session:
         wearers = Watches(data.load("test"), watches, begin_ms)
         self._app = make_app()
         self._app._web = web
+        self._url_said = web is None
         self._screen = screen
         self._score = Score(wearers)
         self._replay = Replay(wearers, brokers=broker.brokers, topic=READINGS, seconds=seconds)
@@ -78,6 +79,11 @@ class Session:
         }
 
     def _tick(self) -> None:
+        if not self._url_said:
+            # Known only now: its port may have been taken.
+            self._url_said = True
+            url = self._app.web_url
+            self._screen.say(f"  status   {url or 'no page: its port and the next ones are taken'}\n")
         self._read(0.0)
         now = time.monotonic()
         if now >= self._show_at:

@@ -37,8 +37,6 @@ def demo(seconds: float, watches: int, no_web: bool, plain: bool) -> None:
     console = Console(highlight=False)
     web = None if no_web else at("millstream demo web", DEFAULT, {})
     _say(console, _banner(seconds, watches))
-    if web is not None:
-        _say(console, f"  status   http://{web.address} or, if that is taken, a port above it\n")
     with one_line_errors():
         screen = PlainScreen(console) if plain or not console.is_terminal else LiveScreen(console)
         session = Session(screen, seconds=seconds, watches=watches, web=web)

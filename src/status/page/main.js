@@ -36,7 +36,7 @@ const reasons = (counted) => Object.entries(counted).map(([reason, n]) => `${rea
 
 function showModels(status) {
   const columns = [
-    ["model", "", (m) => m.name], ["events/s", "number", (m) => brief(m.unit === "event" ? m.rates.windows : m.rates.events)], ["windows/s", "number", (m) => brief(m.rates.windows)],
+    ["model", "", (m) => m.name], ["events/s", "number", (m) => brief(m.rates.events)], ["windows/s", "number", (m) => brief(m.rates.windows)],
     ["open", "number", (m) => count(m.windows_open)], ["waiting", "number", (m) => count(m.windows_waiting + m.windows_queued)],
     ["produced", "number", (m) => count(m.windows_produced)], ["late pairs", "number", (m) => count(m.late_pairs)],
     ["batch", "number", (m) => brief(m.rates.batch)], ["p50", "number", (m) => seconds(m.rates.predict_p50)],

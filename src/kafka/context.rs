@@ -56,11 +56,26 @@ impl ClientContext for Plain {
         }
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         let text = super::error::text(&error);
-        self.log.seldom(Level::Warning, "kafka", &text, &format!("{text}: {reason}"));
+        self.log.seldom(Level::Warning, "kafka", &text, &advised(&format!("{text}: {reason}")));
     }
 }
 
 impl ConsumerContext for Plain {}
+
+/// What librdkafka says of a connection that fails, with what to look at: its first line may be all that is read.
+fn advised(text: &str) -> String {
+    let advice = [
+        ("uthentication", "check sasl.username, sasl.password and sasl.mechanism in kafka="),
+        ("SASL", "check security.protocol and sasl.* in kafka="),
+        ("SSL", "check security.protocol and ssl.* in kafka="),
+        ("Connection refused", "check brokers=, and whether a broker runs there"),
+        ("Failed to resolve", "check the names in brokers="),
+    ];
+    match advice.iter().find(|(sign, _)| text.contains(sign)) {
+        Some((_, advice)) => format!("{text}: {advice}"),
+        None => text.to_owned(),
+    }
+}
 
 fn log(to: &Log, level: RDKafkaLogLevel, fac: &str, message: &str) {
     let level = match level {
@@ -72,7 +87,8 @@ fn log(to: &Log, level: RDKafkaLogLevel, fac: &str, message: &str) {
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => Level::Info,
         RDKafkaLogLevel::Debug => Level::Debug,
     };
-    to.seldom(level, "kafka", fac, &format!("{fac}: {message}"));
+    let text = format!("{fac}: {message}");
+    to.seldom(level, "kafka", fac, &if fac == "FAIL" { advised(&text) } else { text });
 }
 
 /// A rebalance that has been announced and waits to be answered.

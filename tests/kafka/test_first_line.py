@@ -77,10 +77,10 @@ def first(said: Said) -> str:
     return found[1]
 
 
-def test_what_is_right_runs_without_a_complaint(job: Job, tmp_path: Path) -> None:
+def test_the_right_password_is_no_error(job: Job, tmp_path: Path) -> None:
     said = run(job, tmp_path)
     assert said.code == 0, said.err
-    assert COMPLAINT.search(said.err) is None
+    assert "sasl." not in said.err
 
 
 def test_a_wrong_password(job: Job, tmp_path: Path, guarded: tuple[Kafka, str]) -> None:
@@ -118,7 +118,9 @@ def test_a_dead_broker(job: Job, tmp_path: Path) -> None:
 
 
 def test_a_failing_model(job: Job, tmp_path: Path) -> None:
-    keys = {record.key.decode() for record in load(400, span=60_000) if record.key}
-    said = run(job, tmp_path, failing=sorted(keys)[:1])
+    key = next(
+        record.key.decode() for record in load(400, span=60_000) if record.key and record.key.isascii()
+    )
+    said = run(job, tmp_path, failing=[key])
     line = first(said)
-    assert all(words in line for words in ("model m", "ValueError", sorted(keys)[0], "first.source")), line
+    assert all(words in line for words in ("model m", "ValueError", key, "first.source", "dead-letter")), line

@@ -77,7 +77,7 @@ def measure(bench: Bench, page: str, run: int, load: Load, seconds: float) -> Fi
 def costs(rounds: list[dict[str, Figures]], page: str, name: str) -> float:
     """The middle of what a page costs, as a share of what there is without one."""
     ratios = [of[page][name] / of[WITHOUT][name] for of in rounds]
-    ratio = statistics.median(ratios)
+    ratio = float(statistics.median(ratios))
     return ratio - 1 if name == "cpu_us_per_event" else 1 - ratio
 
 

@@ -104,11 +104,10 @@ def fates(crowd: list[socket.socket]) -> tuple[int, set[bytes]]:
     answers = set()
     with selectors.DefaultSelector() as selector:
         for one in crowd:
-            selector.register(one, selectors.EVENT_READ)
-        readable = [key.fileobj for key, _ in selector.select(timeout=0)]
+            selector.register(one, selectors.EVENT_READ, one)
+        readable: list[socket.socket] = [key.data for key, _ in selector.select(timeout=0)]
     still_open = len(crowd) - len(readable)
     for one in readable:
-        assert isinstance(one, socket.socket)
         try:
             said = one.recv(1_000)
         except ConnectionResetError:

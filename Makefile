@@ -12,7 +12,7 @@ TLS := $(shell pkg-config --exists 'openssl >= 1.1' 2>/dev/null && echo ,tls)
 FEATURES := python$(TLS)
 RUST := $(shell git ls-files 'src/*.rs' Cargo.toml Cargo.lock 2>/dev/null)
 
-.PHONY: help demo test test-extras lint format build bench bench-core bench-sweep bench-latency bench-serving bench-kept bench-status torture docs dist dist-check audit clean
+.PHONY: help demo test test-extras lint format build bench bench-core bench-parsers bench-sweep bench-latency bench-serving bench-kept bench-status torture docs dist dist-check audit clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ torture: .needs-java build/extension ## Faults against a running group, every wi
 
 bench-core: .needs-valgrind ## Count the instructions of an event in the core, beside the baseline; SAVE=1 makes a new one
 	@cargo run --quiet --release --no-default-features --example bench-core -- $(if $(SAVE),--save)
+
+bench-parsers: .needs-valgrind ## Compare JSON parsers at seeking fields: instructions, time, and what they find otherwise
+	@cargo run --quiet --release --locked --manifest-path benches/parsers/Cargo.toml --target-dir target/parsers
 
 bench-sweep: .needs-java build/venv ## Measure what the cost of an event depends on
 	@BIN=$(BIN) FEATURES=$(FEATURES) scripts/bench sweep

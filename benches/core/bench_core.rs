@@ -52,7 +52,10 @@ fn compare(cases: &[Case], save: bool) -> Outcome<ExitCode> {
     let mut worse = 0;
     say(&format!("{:<48}{:>13}{:>10}{:>10}\n", "instructions per event", "", "baseline", "to it"))?;
     for case in cases {
-        let count = callgrind::count(case, profiles)?;
+        let file: String =
+            case.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let profile = profiles.join(file).with_extension("callgrind");
+        let count = callgrind::count(&["case", &case.name], &profile)? / case.events as f64;
         let before = known.as_ref().and_then(|known| known.get(&case.name));
         let beside = before.map_or(String::new(), |before| format!("{before:>10.1}{:>10.2}", count / before));
         say(&format!("{:<48}{count:>13.1}{beside}\n", case.name))?;

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::de::Read;
 
 use super::reason::{Reason, Rejected};
 
@@ -185,10 +186,17 @@ impl JsonDecoder {
     }
 
     fn seek(&mut self, value: &[u8]) -> serde_json::Result<()> {
+        // One check of the whole costs less than one of each name and text. What is skipped may be of any bytes.
+        match str::from_utf8(value) {
+            Ok(text) => self.read(serde_json::Deserializer::from_str(text)),
+            Err(_) => self.read(serde_json::Deserializer::from_slice(value)),
+        }
+    }
+
+    fn read<'de, R: Read<'de>>(&mut self, mut json: serde_json::Deserializer<R>) -> serde_json::Result<()> {
         self.found.slots.fill(Scalar::Missing);
-        let mut deserializer = serde_json::Deserializer::from_slice(value);
-        Below { node: &self.root, found: &mut self.found, top: true }.deserialize(&mut deserializer)?;
-        deserializer.end()
+        Below { node: &self.root, found: &mut self.found, top: true }.deserialize(&mut json)?;
+        json.end()
     }
 }
 

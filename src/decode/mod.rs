@@ -197,4 +197,6 @@ fn missing(value: Scalar, field: &str) -> Rejected {
 }
 
 #[cfg(test)]
+mod seeker_tests;
+#[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The seeker of declared fields against serde_json's whole values: the same bits, the same texts, and the same verdict on
+//! The seeker of declared fields against `serde_json`'s whole values: the same bits, the same texts, and the same verdict on
 //! what is no JSON.
 
 use proptest::collection::vec;

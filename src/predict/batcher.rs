@@ -26,6 +26,11 @@ const DOUBLE: usize = 2;
 const WORK_TO_COST: f64 = 4.0;
 /// A call that is shorter than this, in seconds, is over before the next poll: the batch after it must be there.
 const QUICK: f64 = 0.005;
+/// A call that is longer leaves time to hand the next batch over: more batches that wait would only be of sizes that were
+/// decided on long before.
+const SLOW: f64 = 0.05;
+/// Batches of a slow model at each worker: one at work, one that waits.
+const OF_SLOW: usize = 2;
 
 /// What bounds a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -253,16 +258,18 @@ impl Batcher {
     /// Whether it is time for a batch, with `ready` windows there and `outstanding` batches at the workers.
     pub fn due(&self, ready: usize, outstanding: usize) -> bool {
         let Bounds { workers, waiting, .. } = self.bounds;
-        if ready == 0 || outstanding >= workers * waiting {
+        let aim = self.aim(ready);
+        let lasts = self.seconds(aim);
+        let slow = self.seeks && lasts.is_none_or(|seconds| seconds > SLOW);
+        let most = if slow { waiting.min(OF_SLOW) } else { waiting };
+        if ready == 0 || outstanding >= workers * most {
             return false;
         }
-        let aim = self.aim(ready);
         if ready >= aim || !self.busy(outstanding) {
             return true;
         }
         // What is not a full batch yet waits for a worker, and grows meanwhile; but a quick one must not starve.
-        let quick = self.seconds(aim).is_some_and(|seconds| seconds < QUICK);
-        quick && outstanding < 2 * workers
+        lasts.is_some_and(|seconds| seconds < QUICK) && outstanding < 2 * workers
     }
 
     /// What a batch takes of `ready` windows. A wave is split into equal parts.
@@ -343,6 +350,17 @@ mod tests {
         }
         assert_eq!(sizes.last(), Some(&256), "{sizes:?}");
         assert!(sizes[3] > 200, "{sizes:?}");
+    }
+
+    #[test]
+    fn batches_of_a_slow_model_are_not_cut_long_before_they_are_called() {
+        let most = |calls: usize, seconds: f64| {
+            let mut batcher = Batcher::new(bounds(256));
+            (0..calls).for_each(|_| batcher.observe(32, 32, seconds));
+            (0..100).take_while(|out| batcher.due(10_000, *out)).count()
+        };
+        assert_eq!(most(0, 0.0), 2, "nothing is known yet");
+        assert_eq!([most(2, 1e-3), most(2, 1.5)], [8, 2]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from millstream import App, HoppingWindow, Topic, WindowBatch
 from millstream._core import EmbeddedBroker, Producer
 
@@ -60,8 +62,13 @@ class Keeper:
             batch.partitions,
         )
         self.arrays += (*arrays, lengths, keys)
-        self.bytes += sum(array.nbytes for array in (*arrays, lengths, keys)) + sum(map(sys.getsizeof, keys))
+        self.bytes += sum(map(held, (*arrays, lengths, keys))) + sum(map(sys.getsizeof, keys))
         return [None] * len(batch)
+
+
+def held(array: np.ndarray[Any, Any]) -> int:
+    """Return the bytes of an array: its values, wherever they lie, and the object."""
+    return array.nbytes + sys.getsizeof(array) - (array.nbytes if array.flags.owndata else 0)
 
 
 def rss() -> int:

@@ -12,6 +12,10 @@ from typing import Any
 Marks = list[tuple[float, int, float]]  # when a commit was seen, what was consumed by then, seconds of CPU
 
 
+class NotTogetherError(Exception):
+    """One process was done before another was at work."""
+
+
 def run(command: list[str], what: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Run a program several times at once on one specification; returns what they measured together."""
     arguments = [*command, json.dumps(what)]
@@ -36,7 +40,7 @@ def together(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     spans = [between(marks, begin, end) for marks in parts if marks]
     events = sum(events for events, _, _ in spans)
     if not all(parts) or begin >= end or events <= 0:
-        sys.exit("the processes were not at work at the same time: take more events")
+        raise NotTogetherError
     return {
         "events": events,
         "seconds": end - begin,

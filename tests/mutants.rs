@@ -5,6 +5,8 @@
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
 mod engine;
+#[path = "core/handover.rs"]
+mod handover;
 #[path = "core/lane.rs"]
 mod lane;
 mod oracle;
@@ -19,7 +21,9 @@ const IDLE: &str = "properties::idle_advances_are_facts_that_crashes_do_not_chan
 const UNKNOWN: &str = "properties::transactions_that_abort_or_end_unknown_lose_and_repeat_nothing";
 const REPLAY: &str = "lane::a_replay_counts_nothing_and_sends_nothing";
 
-const MUTANTS: [(&str, &str); 12] = [
+const HANDOVER: &str = "handover::a_call_that_ends_after_its_partition_has_gone_commits_nothing";
+
+const MUTANTS: [(&str, &str); 13] = [
     ("drop_event", WINDOWS),
     ("boundary", WINDOWS),
     ("forget_overlap", WINDOWS),
@@ -32,6 +36,7 @@ const MUTANTS: [(&str, &str); 12] = [
     ("floor_forgotten", CRASHES),
     ("idle_without_cut", IDLE),
     ("state_reused", UNKNOWN),
+    ("epochs_kept", HANDOVER),
 ];
 
 /// Whether a test of this binary passes, with `fault` asked for.

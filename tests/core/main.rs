@@ -7,6 +7,7 @@ mod counterexamples;
 #[path = "../engine/mod.rs"]
 mod engine;
 mod failures;
+mod handover;
 mod lane;
 mod limits;
 #[path = "../oracle/mod.rs"]

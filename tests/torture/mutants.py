@@ -27,12 +27,10 @@ class Mutant:
     plan: tuple[Fault, ...]
     static: bool = False
     armed: tuple[str, ...] = ()
-    delay: float = 0.002
-    batch: int = 64
 
     def run(self, directory: Path, attempt: int, *, broken: bool = True) -> Outcome:
         """The faults against workers that break the rule, or against whole ones."""
-        options = {**LATE, "max_batch": self.batch}
+        options = {**LATE, "max_batch": 64}
         shape = Shape(
             static=self.static,
             workers=2,
@@ -48,7 +46,6 @@ class Mutant:
             mutant=name,
             armed=self.armed,
             recount=False,
-            delay=self.delay,
             catch_up=40.0,
         )
         return run.outcome()
@@ -62,7 +59,6 @@ def faults(kind: str, *lengths: float, argument: str = "", gap: float = 4.0) -> 
 AFTERWARDS = faults("stop", 0.5, gap=26.0)  # the load goes on for a while
 
 MUTANTS = [
-    Mutant("epochs_kept", ("exactly once", "takeover"), faults("storm", 8, 8), delay=1.5, batch=256),
     Mutant("offsets_unstable", ("exactly once", "offsets forward"), faults("late_commit", HELD, HELD)),
     Mutant(
         "commit_before_produce",

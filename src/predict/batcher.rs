@@ -258,18 +258,20 @@ impl Batcher {
     /// Whether it is time for a batch, with `ready` windows there and `outstanding` batches at the workers.
     pub fn due(&self, ready: usize, outstanding: usize) -> bool {
         let Bounds { workers, waiting, .. } = self.bounds;
+        if ready == 0 || outstanding >= workers * waiting {
+            return false;
+        }
+        if !self.busy(outstanding) {
+            return true;
+        }
         let aim = self.aim(ready);
         let lasts = self.seconds(aim);
         let slow = self.seeks && lasts.is_none_or(|seconds| seconds > SLOW);
-        let most = if slow { waiting.min(OF_SLOW) } else { waiting };
-        if ready == 0 || outstanding >= workers * most {
+        if slow && outstanding >= workers * OF_SLOW {
             return false;
         }
-        if ready >= aim || !self.busy(outstanding) {
-            return true;
-        }
         // What is not a full batch yet waits for a worker, and grows meanwhile; but a quick one must not starve.
-        lasts.is_some_and(|seconds| seconds < QUICK) && outstanding < 2 * workers
+        ready >= aim || lasts.is_some_and(|seconds| seconds < QUICK) && outstanding < 2 * workers
     }
 
     /// What a batch takes of `ready` windows. A wave is split into equal parts.

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,7 @@ def test_a_model_that_holds_the_interpreter_is_told_of_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("millstream._pool.blas.cores", lambda: 2)
+    monkeypatch.setattr("millstream._pool.gil._BUSY", 1.0)
     for model, told in ((models.Spinning, 1), (models.Sleeping, 0)):
         caplog.clear()
         app_of(model, pool="threads", workers=2).test(one_each("a"))
@@ -281,6 +283,14 @@ def test_a_model_that_holds_the_interpreter_is_told_of_once(
     app_of(models.Spinning, pool="threads").test(one_each("a"))
     app_of(models.Spinning, workers=2).test(one_each("a"))
     assert not [message for message in caplog.messages if "interpreter" in message]
+
+
+def test_a_probe_on_busy_cores_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millstream._pool.blas.cores", lambda: 2)
+    batch, model = WindowBatch.synthetic(["v"], 2, 2, True), models.Spinning().predict
+    waits = itertools.count()
+    monkeypatch.setattr("millstream._pool.gil._look", lambda: (time.perf_counter(), next(waits) * 0.01))
+    assert gil.held_share((model, model), batch) is None
 
 
 def test_a_probe_of_a_model_that_fails_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -132,6 +133,17 @@ def request(url: str, method: str, path: str, headers: dict[str, str]) -> tuple[
         return response.status, {name.lower(): value for name, value in response.getheaders()}, body
     finally:
         connection.close()
+
+
+def listens(url: str) -> bool:
+    """Whether a server answers at an address."""
+    where = urlsplit(url)
+    try:
+        with socket.create_connection((where.hostname, where.port), TIMEOUT_S) as connection:
+            # Where nobody listens, a client whose own port happens to be the same one is connected to itself.
+            return bool(connection.getsockname() != connection.getpeername())
+    except ConnectionRefusedError:
+        return False
 
 
 def poison(served: Served, begin: int) -> None:

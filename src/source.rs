@@ -74,11 +74,12 @@ pub trait Source {
     /// Reads partitions again.
     type Replay: Replay + 'static;
 
-    /// Serves the group, then hands over records that are there, waiting up to `timeout` for the first.
+    /// Serves the group, then hands over records that are there, `most` at the most, waiting up to `timeout` for them.
     /// A record comes with the index that `begin` gave its partition.
     fn poll(
         &mut self,
         timeout: Duration,
+        most: usize,
         each: &mut dyn FnMut(usize, RawRecord<'_>) -> Result<()>,
     ) -> Result<()>;
 

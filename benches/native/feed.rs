@@ -74,7 +74,7 @@ impl Feed {
 
     /// Hands over the records that are there, each with its partition.
     pub(crate) fn poll(&mut self, each: &mut dyn FnMut(usize, &RawRecord<'_>)) -> Outcome<()> {
-        self.source.poll(POLL, &mut |partition, record| {
+        self.source.poll(POLL, usize::MAX, &mut |partition, record| {
             each(partition, &record);
             Ok(())
         })?;

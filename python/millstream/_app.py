@@ -55,7 +55,8 @@ class App:
         group_id: Consumer group; None: the name.
         kafka: librdkafka settings, passed on as they are; the few that Millstream owns are refused by name.
         lanes: Group members in this process, each a consumer and a producer; 1 to 64.
-        epoch: How often results are committed; sooner where they are a quarter of `max_inflight_bytes`.
+        epoch: How often results are committed; sooner where they are a quarter of `max_inflight_bytes`, or
+            a second of work for the models (four calls where those take longer).
             `"auto"`: every 10 ms as long as reading and commits keep up with that, else every 100 ms.
         start: Where a group that has never committed begins, `"earliest"` or `"latest"`.
         create_topics: Make sinks, the dead-letter and the late topic where they are missing.

@@ -2,6 +2,7 @@
 //! model and never waits for one: above the in-flight limit it pauses the partitions and goes on polling.
 
 mod assignment;
+mod flow;
 mod pace;
 mod until;
 
@@ -29,6 +30,7 @@ use crate::shared::Shared;
 use crate::source::Source;
 use crate::time::{Millis, Now};
 use assignment::{Slot, SlotState};
+use flow::Flow;
 use pace::{Due, Pace};
 pub use until::Until;
 
@@ -103,6 +105,7 @@ pub struct Ingest<S: Source> {
     read_back: VecDeque<Restored>,
     restored: (Sender<Restored>, Receiver<Restored>),
     paused: bool,
+    flow: Flow,
     pace: Pace,
     warned_at: Option<Millis>,
     until: Option<Until>,
@@ -142,6 +145,8 @@ impl<S: Source> Ingest<S> {
             read_back: VecDeque::new(),
             restored: bounded(64),
             paused: false,
+            // What calls take must not decide anything where all is on one thread: a test is to be the same each time.
+            flow: if stages == Stages::Inline { Flow::unbounded() } else { Flow::new() },
             warned_at: None,
             until: None,
         }
@@ -173,8 +178,11 @@ impl<S: Source> Ingest<S> {
         self.lane.at(now);
         // Closed windows that found no room are offered again soon.
         let wait = if self.windows_wait() { SOON } else { POLL };
-        let lane = &mut self.lane;
-        self.source.poll(wait, &mut |index, record| lane.ingest(index, &record, now))?;
+        let (lane, mut taken) = (&mut self.lane, 0);
+        self.source.poll(wait, self.flow.most(), &mut |index, record| {
+            taken += 1;
+            lane.ingest(index, &record, now)
+        })?;
         fault::at(Point::AfterPoll);
         if let Ok(question) = self.questions.try_recv() {
             // Who asked may have given up.
@@ -189,9 +197,11 @@ impl<S: Source> Ingest<S> {
         self.follow_assignment(now)?;
         self.dispatch();
         self.lane.watch_state(now)?;
-        self.backpressure(now)?;
+        let work = self.work();
+        self.flow.polled(taken, work);
+        self.backpressure(work, now)?;
         self.send_cuts();
-        if !self.epoch_ends(now)? {
+        if !self.epoch_ends(work, now)? {
             return Ok(false);
         }
         self.end_epoch(now)?;
@@ -274,18 +284,38 @@ impl<S: Source> Ingest<S> {
         }
     }
 
-    fn backpressure(&mut self, now: Now) -> Result<()> {
+    /// What is left to predict of the epoch that has not ended, by what it may have: the most of all models.
+    fn work(&mut self) -> Option<f64> {
+        if self.stages == Stages::Inline {
+            return None;
+        }
+        let mut most: Option<f64> = None;
+        for (model, jobs) in self.links.jobs.iter().enumerate() {
+            self.lane.waiting(model, &mut self.waiting);
+            if let Some(work) = jobs.work(&self.waiting) {
+                most = Some(most.map_or(work, |most| most.max(work)));
+            }
+        }
+        // The lanes share the workers.
+        most.map(|work| work * self.plan.lanes as f64)
+    }
+
+    fn backpressure(&mut self, work: Option<f64>, now: Now) -> Result<()> {
         let (inflight, limit) = (self.metrics.inflight.get(), self.plan.max_inflight_bytes);
-        let pause = if self.paused { inflight > limit / 2 } else { inflight > limit };
+        let full = if self.paused { inflight > limit / 2 } else { inflight > limit };
+        // Where the sink stage has no room for more epochs, this one would hold all that is still to come.
+        let pause = full || !self.cuts.is_empty() && work.is_some_and(|work| work > 1.0);
         if pause != self.paused {
             self.paused = pause;
             self.metrics.paused.store(pause, Ordering::Relaxed);
             self.source.pause(pause)?;
-            let text = if pause { "paused" } else { "resumed" };
-            self.log.info(
-                "ingest",
-                format!("consumption {text}: {inflight} bytes in flight, max_inflight_bytes is {limit}"),
-            );
+            let text = match (pause, full) {
+                (true, false) => "paused: the models have hundreds of epochs before them,",
+                (true, true) => "paused:",
+                (false, _) => "resumed:",
+            };
+            let held = format!("{inflight} bytes in flight, max_inflight_bytes is {limit}");
+            self.log.info("ingest", format!("consumption {text} {held}"));
         }
         if self.paused {
             self.lane.not_idle(now);
@@ -293,8 +323,8 @@ impl<S: Source> Ingest<S> {
         Ok(())
     }
 
-    fn epoch_ends(&mut self, now: Now) -> Result<bool> {
-        let ends = match self.pace.due(now, self.lane.uncut_bytes()) {
+    fn epoch_ends(&mut self, work: Option<f64>, now: Now) -> Result<bool> {
+        let ends = match self.pace.due(now, self.lane.uncut_bytes(), work) {
             Due::No => false,
             Due::Yes => true,
             Due::IfIdle => self.caught_up()? && self.all_committed(),

@@ -1,5 +1,6 @@
 //! When an epoch ends: at its interval; with `epoch="auto"` as soon as commits keep up with it; and early where what it
-//! holds is much of what may be in flight, or reading would pause until its interval is over.
+//! holds is much of what may be in flight, or reading would pause until its interval is over, or much work for the
+//! models, or nothing of it could be committed for long.
 
 use crate::config::Plan;
 use crate::time::{Millis, Now};
@@ -36,10 +37,13 @@ impl Pace {
         Self { interval: plan.epoch_ms, most, ended_at: None }
     }
 
-    /// Whether an epoch that holds this many bytes is due.
-    pub(super) fn due(&self, now: Now, bytes: usize) -> Due {
+    /// Whether an epoch is due that holds this many bytes, and this much to predict, by what it may.
+    pub(super) fn due(&self, now: Now, bytes: usize, work: Option<f64>) -> Due {
         let Some(lasted) = self.ended_at.map(|at| now.mono - at) else { return Due::Yes };
-        if bytes > self.most || lasted >= self.interval.unwrap_or(LONGEST) {
+        if bytes > self.most
+            || work.is_some_and(|work| work > 1.0)
+            || lasted >= self.interval.unwrap_or(LONGEST)
+        {
             Due::Yes
         } else if self.interval.is_none() && lasted >= SHORTEST {
             Due::IfIdle
@@ -66,7 +70,7 @@ mod tests {
 
     fn due(interval: Option<Millis>, lasted: Millis, bytes: usize) -> Due {
         let pace = Pace { interval, most: 1000, ended_at: Some(7) };
-        pace.due(Now { mono: 7 + lasted, wall: 0 }, bytes)
+        pace.due(Now { mono: 7 + lasted, wall: 0 }, bytes, Some(1.0))
     }
 
     #[test]
@@ -79,6 +83,13 @@ mod tests {
     fn an_epoch_that_holds_much_of_what_may_be_in_flight_ends_at_once() {
         assert_eq!(due(Some(50), 1, 1001), Due::Yes);
         assert_eq!(due(None, 1, 1001), Due::Yes);
+    }
+
+    #[test]
+    fn an_epoch_that_is_much_work_ends_at_once() {
+        let pace = Pace { interval: Some(50), most: 1000, ended_at: Some(7) };
+        assert_eq!(pace.due(Now { mono: 8, wall: 0 }, 0, Some(1.1)), Due::Yes);
+        assert_eq!(pace.due(Now { mono: 8, wall: 0 }, 0, None), Due::No);
     }
 
     #[test]

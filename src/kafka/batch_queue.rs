@@ -15,8 +15,8 @@ use rdkafka_sys as sys;
 
 use crate::record::RawRecord;
 
-/// Messages taken by one call.
-const BATCH: usize = 4096;
+/// Messages taken by one call at the most.
+pub(super) const BATCH: usize = 4096;
 
 /// An error that came in place of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,13 +86,14 @@ impl<C: ConsumerContext> BatchQueue<C> {
     }
 
     /// Takes a batch and hands over its records; records of partitions without an index are dropped.
-    /// Waits until the batch is full, `timeout` at the most. Errors of partitions are returned.
+    /// Waits until there are `most`, or the batch is full, `timeout` at the most. Errors of partitions are returned.
     pub(super) fn take<E>(
         &mut self,
         timeout: Duration,
+        most: usize,
         each: &mut dyn FnMut(usize, RawRecord<'_>) -> Result<(), E>,
     ) -> Result<Vec<PartitionError>, E> {
-        let (millis, most) = (timeout.as_millis() as i32, self.messages.len());
+        let (millis, most) = (timeout.as_millis() as i32, most.min(self.messages.len()));
         // SAFETY: the queue is alive, and the array has room for `most` messages.
         let taken = unsafe {
             sys::rd_kafka_consume_batch_queue(self.queue, millis, self.messages.as_mut_ptr(), most)

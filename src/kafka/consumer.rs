@@ -219,6 +219,7 @@ impl Source for KafkaSource {
     fn poll(
         &mut self,
         timeout: Duration,
+        most: usize,
         each: &mut dyn FnMut(usize, RawRecord<'_>) -> Result<()>,
     ) -> Result<()> {
         self.positions = None;
@@ -227,7 +228,7 @@ impl Source for KafkaSource {
             std::thread::sleep(timeout.min(PAUSED));
             return Ok(());
         }
-        for error in self.queue.take(timeout, each)? {
+        for error in self.queue.take(timeout, most, each)? {
             self.partition_error(&error)?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys::types::RDKafkaRespErr;
 
-use super::batch_queue::BatchQueue;
+use super::batch_queue::{BATCH, BatchQueue};
 use super::context::Plain;
 use super::error::failed;
 use super::settings::Settings;
@@ -56,13 +56,14 @@ impl Replay for KafkaReplay {
         let mut progress = Instant::now();
         while next < range.to && !stop() {
             let before = next;
-            let errors = self.queue.take(Duration::from_millis(20), &mut |_, record: RawRecord<'_>| {
-                if record.offset >= next && record.offset < range.to {
-                    each(record);
-                }
-                next = next.max(record.offset + 1);
-                Ok::<(), Error>(())
-            })?;
+            let errors =
+                self.queue.take(Duration::from_millis(20), BATCH, &mut |_, record: RawRecord<'_>| {
+                    if record.offset >= next && record.offset < range.to {
+                        each(record);
+                    }
+                    next = next.max(record.offset + 1);
+                    Ok::<(), Error>(())
+                })?;
             // Events only; no message comes this way.
             let _ = self.consumer.poll(Duration::ZERO);
             for error in errors {

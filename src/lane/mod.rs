@@ -277,19 +277,18 @@ impl Lane {
     pub fn waiting(&self, model: usize, out: &mut Vec<Waiting>) {
         out.clear();
         if self.scores(model) {
-            let events = self.scores_due(model);
-            out.extend((events > 0).then_some(Waiting { bucket: 0, windows: events, overdue: false }));
+            out.extend(self.scores_waiting(model));
             return;
         }
         let (source, place) = (self.plan.models[model].source, self.place_of(model));
         let mine = self.partitions.iter().flatten().filter(|partition| partition.source == source);
-        for (bucket, windows, overdue) in mine.flat_map(|partition| partition.windows.waiting(place)) {
+        for (bucket, windows, uncut) in mine.flat_map(|partition| partition.windows.waiting(place)) {
             match out.binary_search_by_key(&bucket, |one| one.bucket) {
                 Ok(index) => {
                     out[index].windows += windows;
-                    out[index].overdue |= overdue;
+                    out[index].uncut += uncut;
                 }
-                Err(index) => out.insert(index, Waiting { bucket, windows, overdue }),
+                Err(index) => out.insert(index, Waiting { bucket, windows, uncut }),
             }
         }
         let turn = out.partition_point(|one| one.bucket < self.turn_of_bucket[model]);

@@ -7,7 +7,7 @@ use crate::batch::{Batch, Values, WindowMeta};
 use crate::config::Unit;
 use crate::decode::Event;
 use crate::metrics::Metrics;
-use crate::predict::Size;
+use crate::predict::{Size, Waiting};
 use crate::record::Key;
 use crate::strikes::Namer;
 use crate::time::{Millis, Now};
@@ -59,6 +59,16 @@ impl Lane {
             });
         }
         if urgent { waiting } else { waiting / config.max_batch * config.max_batch }
+    }
+
+    /// The same as windows that wait.
+    pub(super) fn scores_waiting(&self, model: usize) -> Option<Waiting> {
+        let windows = self.scores_due(model);
+        let place = self.place_of_scorer(model).filter(|_| windows > 0)?;
+        let source = self.plan.models[model].source;
+        let mine = self.partitions.iter().flatten().filter(|partition| partition.source == source);
+        let uncut = mine.map(|partition| partition.singles[place].of_epoch(partition.windows.epoch())).sum();
+        Some(Waiting { bucket: 0, windows, uncut: windows.min(uncut) })
     }
 
     /// Gathers events for a model into a batch of this size at the most.

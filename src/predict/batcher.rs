@@ -31,6 +31,9 @@ const QUICK: f64 = 0.005;
 const SLOW: f64 = 0.05;
 /// Batches of a slow model at each worker: one at work, one that waits.
 const OF_SLOW: usize = 2;
+/// Seconds of work for each worker that an epoch may hold, and calls where those take longer.
+const EPOCH: f64 = 1.0;
+const EPOCH_CALLS: f64 = 4.0;
 
 /// What bounds a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,17 +137,20 @@ impl Batcher {
 
     /// A call has taken this long.
     pub fn observe(&mut self, windows: usize, events: usize, seconds: f64) {
-        if !self.seeks || windows == 0 {
+        if windows == 0 {
             return;
         }
         self.calls += 1;
-        let mean = events as f64 / windows as f64;
-        self.events_per_window =
-            if self.calls == 1 { mean } else { self.events_per_window.mul_add(0.9, mean * 0.1) };
         self.recent.push_back((windows as f64, seconds));
         if self.recent.len() > FITTED {
             self.recent.pop_front();
         }
+        if !self.seeks {
+            return;
+        }
+        let mean = events as f64 / windows as f64;
+        self.events_per_window =
+            if self.calls == 1 { mean } else { self.events_per_window.mul_add(0.9, mean * 0.1) };
         // The nearest by ratio.
         let distance = |rung: &Rung| (rung.size as f64 / windows as f64).ln().abs();
         let nearest = (0..self.rungs.len())
@@ -220,8 +226,20 @@ impl Batcher {
         Some(if a > 0.0 { (a, y - a * x) } else { (y / x, 0.0) })
     }
 
+    /// How long the workers are at so many windows, by how long they may be at those of an epoch: none where there are
+    /// no windows, and no call has told what they cost.
+    pub fn work(&self, windows: usize) -> Option<f64> {
+        if self.recent.is_empty() {
+            return (windows > 0).then_some(windows as f64 / FIRST as f64);
+        }
+        let calls = self.recent.len() as f64;
+        let (took, of) = self.recent.iter().fold((0.0, 0.0), |sum, call| (sum.0 + call.1, sum.1 + call.0));
+        let most = EPOCH.max(EPOCH_CALLS * took / calls) * self.bounds.workers as f64;
+        Some(windows as f64 * took / of / most)
+    }
+
     fn seconds(&self, windows: usize) -> Option<f64> {
-        self.fit().map(|(a, b)| a.mul_add(windows as f64, b).max(0.0))
+        self.fit().filter(|_| self.seeks).map(|(a, b)| a.mul_add(windows as f64, b).max(0.0))
     }
 
     /// The size to aim at with so many windows waiting.

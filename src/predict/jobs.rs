@@ -27,8 +27,15 @@ pub struct Waiting {
     pub bucket: usize,
     /// Windows.
     pub windows: usize,
-    /// The epoch of one of them has ended: its commit waits for them.
-    pub overdue: bool,
+    /// Those of the epoch that has not ended.
+    pub uncut: usize,
+}
+
+impl Waiting {
+    /// Whether the epoch of one of them has ended: its commit waits for them.
+    fn overdue(&self) -> bool {
+        self.uncut < self.windows
+    }
 }
 
 /// What is known of the work of a model's pool.
@@ -67,9 +74,19 @@ impl Load {
         let of = |bucket: usize| &batchers[self.buckets.kind(bucket)];
         let due = |one: &&Waiting| of(one.bucket).due(one.windows, outstanding);
         let first = waiting.iter().find(due)?;
-        let overtaken = waiting.iter().find(|one| one.overdue && of(one.bucket).busy(outstanding));
+        let overtaken = waiting.iter().find(|one| one.overdue() && of(one.bucket).busy(outstanding));
         let Waiting { bucket, windows, .. } = *overtaken.unwrap_or(first);
         Some((bucket, of(bucket).size(windows, outstanding)))
+    }
+
+    /// What is left to predict of the epoch that has not ended, by what an epoch may have. None where nothing is known.
+    fn work(&self, waiting: &[Waiting]) -> Option<f64> {
+        let batchers = self.batchers();
+        let work = |one: &Waiting| batchers[self.buckets.kind(one.bucket)].work(one.uncut);
+        if waiting.is_empty() {
+            return batchers.iter().find_map(|batcher| batcher.work(0));
+        }
+        waiting.iter().filter_map(work).reduce(|sum, one| sum + one)
     }
 
     /// A batch has ended.
@@ -99,6 +116,12 @@ impl Jobs {
             return None;
         }
         self.load.next(waiting)
+    }
+
+    /// What is left to predict of the epoch that has not ended, by what an epoch may have: the workers are at it for
+    /// a second, or for some calls where a call takes long. None where nothing is known.
+    pub fn work(&self, waiting: &[Waiting]) -> Option<f64> {
+        self.load.work(waiting)
     }
 
     /// Hands a batch over, where there is room.
@@ -141,7 +164,7 @@ mod tests {
         let waiting = waiting.iter().map(|(bucket, windows, overdue)| Waiting {
             bucket: *bucket,
             windows: *windows,
-            overdue: *overdue,
+            uncut: windows - usize::from(*overdue),
         });
         let next = load(outstanding).next(&waiting.collect::<Vec<_>>());
         next.map(|(bucket, size)| (bucket, size.windows))
@@ -173,8 +196,7 @@ mod tests {
                 load.observe(&vec![meta; windows], windows * events, 1e-3 + each * windows as f64);
             }
         }
-        let of =
-            |bucket| load.next(&[Waiting { bucket, windows: 9, overdue: false }]).map(|next| next.1.windows);
+        let of = |bucket| load.next(&[Waiting { bucket, windows: 9, uncut: 9 }]).map(|next| next.1.windows);
         assert_eq!((of(0), of(LONG)), (Some(9), Some(9)));
         let fit = |bucket: usize| load.batchers()[bucket].fit().map(|(each, _)| (each * 1e5).round());
         assert_eq!((fit(0), fit(LONG)), (Some(1.0), Some(100.0)));

@@ -47,14 +47,20 @@ fn raw(record: &MemoryRecord, offset: i64) -> RawRecord<'_> {
 impl Source for MemorySource {
     type Replay = MemoryReplay;
 
-    fn poll(&mut self, _: Duration, each: &mut dyn FnMut(usize, RawRecord<'_>) -> Result<()>) -> Result<()> {
+    fn poll(
+        &mut self,
+        _: Duration,
+        mut most: usize,
+        each: &mut dyn FnMut(usize, RawRecord<'_>) -> Result<()>,
+    ) -> Result<()> {
         if self.paused {
             return Ok(());
         }
         for (id, open) in &mut self.open {
-            for record in self.log.read(id, open.position, self.batch) {
+            for record in self.log.read(id, open.position, self.batch.min(most)) {
                 each(open.index, raw(&record, open.position))?;
                 open.position += 1;
+                most -= 1;
             }
         }
         Ok(())

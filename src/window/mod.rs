@@ -169,10 +169,9 @@ impl PartitionWindows {
         self.models[model].ready.len()
     }
 
-    /// The same by length bucket: the bucket, how many, and whether the epoch of the oldest one has ended.
-    pub(crate) fn waiting(&self, model: usize) -> impl Iterator<Item = (usize, usize, bool)> {
-        let waiting = self.models[model].ready.waiting();
-        waiting.map(|(bucket, windows, oldest)| (bucket, windows, oldest.epoch < self.epoch))
+    /// The same by length bucket: the bucket, how many, and how many of them are of the epoch that has not ended.
+    pub(crate) fn waiting(&self, model: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        self.models[model].ready.waiting(self.epoch)
     }
 
     /// Takes the counters of `model` since they were last taken.

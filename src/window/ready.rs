@@ -53,10 +53,13 @@ impl Ready {
         self.place(bucket).into_iter().flat_map(|place| &self.queues[place].closed)
     }
 
-    /// Buckets that have any: how many, and the oldest one.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (usize, usize, &Closed)> {
-        let queues = self.queues.iter();
-        queues.filter_map(|queue| Some((queue.bucket, queue.closed.len(), queue.closed.front()?)))
+    /// Buckets that have any: how many, and how many of them are of this epoch, the last one.
+    pub(super) fn waiting(&self, epoch: u64) -> impl Iterator<Item = (usize, usize, usize)> {
+        let queues = self.queues.iter().filter(|queue| !queue.closed.is_empty());
+        queues.map(move |Queue { bucket, closed }| {
+            let before = closed.partition_point(|window| window.epoch < epoch);
+            (*bucket, closed.len(), closed.len() - before)
+        })
     }
 
     /// Takes the oldest windows of a bucket out; returns their keys.
@@ -76,7 +79,8 @@ impl Ready {
     /// Where the earliest of them starts.
     pub(super) fn earliest(&self) -> Millis {
         // Within a bucket none starts before the one that closed before it.
-        self.waiting().map(|(.., oldest)| oldest.range.start).min().unwrap_or(NEVER)
+        let oldest = self.queues.iter().filter_map(|queue| queue.closed.front());
+        oldest.map(|oldest| oldest.range.start).min().unwrap_or(NEVER)
     }
 
     /// All of them.

@@ -38,6 +38,11 @@ impl Singles {
         self.waiting.len()
     }
 
+    /// Those of this epoch, the last one.
+    pub(crate) fn of_epoch(&self, epoch: u64) -> usize {
+        self.len() - self.waiting.partition_point(|single| single.epoch < epoch)
+    }
+
     /// The one that has waited longest.
     pub(crate) fn first(&self) -> Option<&Single> {
         self.waiting.front()

@@ -16,4 +16,5 @@ mod oracle_itself;
 mod properties;
 mod retry;
 mod scoring;
+mod slow;
 mod timeouts;

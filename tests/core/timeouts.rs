@@ -5,22 +5,14 @@
 use crate::{engine, oracle};
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::Settings;
 use millstream::batch::Batch;
 use millstream::config::Plan;
-use millstream::control::Control;
 use millstream::error::{Error, Result};
-use millstream::lane::Routes;
-use millstream::log;
 use millstream::metadata::Metadata;
-use millstream::metrics::Metrics;
-use millstream::pipeline;
-use millstream::predict::{Column, Model as Predict, Outputs};
-use millstream::shared::Shared;
-use millstream::sink::{MemoryLog, MemorySink};
-use millstream::source::MemorySource;
+use millstream::predict::{Column, Outputs};
+use millstream::sink::MemoryLog;
 use oracle::{Event, Floor, Model, Spec, expect};
 
 const KEYS: usize = 12;
@@ -48,28 +40,7 @@ fn hanging_on_an_event(batch: &mut Batch) -> Outputs {
 
 /// One run to the end of the source.
 fn run(plan: &Arc<Plan>, log: &MemoryLog) -> Result<()> {
-    run_with(plan, log, Arc::new(hanging))
-}
-
-fn run_with(plan: &Arc<Plan>, log: &MemoryLog, model: Arc<dyn Predict>) -> Result<()> {
-    let (says, _reader) = log::channel();
-    let shared = Shared {
-        plan: plan.clone(),
-        metrics: Arc::new(Metrics::new(plan)),
-        log: says,
-        control: Control::default(),
-        routes: Routes::keep_all(plan),
-        adopt: false,
-        until_end: Some(false),
-    };
-    let (of_lane, plan) = (log.clone(), plan.clone());
-    let connect = move |_| {
-        let source = MemorySource::new(of_lane.clone(), vec![engine::TOPIC.to_owned()], 100);
-        Ok((source, MemorySink::new(plan.clone(), of_lane.clone())))
-    };
-    let mut running = pipeline::start(&shared, &[model], connect)?;
-    while !running.wait(Duration::from_millis(20)) {}
-    running.join()
+    engine::on_threads(plan, log, Arc::new(hanging))
 }
 
 fn filled(on_error: &'static str) -> (Arc<Plan>, MemoryLog, Vec<Model>, Vec<Event>) {
@@ -135,7 +106,8 @@ fn an_event_that_has_ended_the_run_three_times_is_a_dead_letter_and_its_siblings
     plan.models[0].max_batch = 5;
     let plan = Arc::new(plan);
     let committed = || Metadata::decode(&log.committed(&engine::partition()).unwrap().1).unwrap();
-    let run = || run_with(&plan, &log, Arc::new(|batch: &mut Batch| Ok(hanging_on_an_event(batch))));
+    let run =
+        || engine::on_threads(&plan, &log, Arc::new(|batch: &mut Batch| Ok(hanging_on_an_event(batch))));
     for attempt in 1..=3 {
         let error = run().unwrap_err().to_string();
         assert!(error.contains("timeout=300ms"), "{error}");

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream::batch::Batch;
 use millstream::config::Plan;
@@ -17,10 +18,12 @@ use millstream::log;
 use millstream::metadata::{FloorText, Metadata};
 use millstream::metrics::Metrics;
 use millstream::offline::Offline;
+use millstream::pipeline;
 use millstream::predict::{Column, Model as Predict, Outputs};
 use millstream::record::TopicPartition;
 use millstream::shared::Shared;
 use millstream::sink::{MemoryLog, MemoryRecord, MemorySink, Outcome, Sink};
+use millstream::source::MemorySource;
 use serde_json::{Value, json};
 
 use super::oracle::log::Rng;
@@ -194,6 +197,32 @@ pub fn start_with(
         until_end: None,
     };
     Offline::with_sink(&shared, &models, log.clone(), settings.poll, sink)
+}
+
+/// One run to the end of the source, as in production: each stage on threads of its own.
+pub fn on_threads(
+    plan: &Arc<Plan>,
+    log: &MemoryLog,
+    model: Arc<dyn Predict>,
+) -> millstream::error::Result<()> {
+    let (says, _reader) = log::channel();
+    let shared = Shared {
+        plan: plan.clone(),
+        metrics: Arc::new(Metrics::new(plan)),
+        log: says,
+        control: Control::default(),
+        routes: Routes::keep_all(plan),
+        adopt: false,
+        until_end: Some(false),
+    };
+    let (of_lane, plan) = (log.clone(), plan.clone());
+    let connect = move |_| {
+        let source = MemorySource::new(of_lane.clone(), vec![TOPIC.to_owned()], 1_000);
+        Ok((source, MemorySink::new(plan.clone(), of_lane.clone())))
+    };
+    let mut running = pipeline::start(&shared, &[model], connect)?;
+    while !running.wait(Duration::from_millis(20)) {}
+    running.join()
 }
 
 /// What is committed at this moment as an idle advance, if it is one.

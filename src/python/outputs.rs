@@ -96,8 +96,13 @@ impl Reader<'_> {
     /// The names of a frame's columns; none where it is no frame. pandas and polars have `columns`, pyarrow
     /// `column_names`.
     fn frame_columns<'py>(&self, value: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>> {
+        let has = |name: &str| self.python(value.hasattr(name));
+        // Of polars: to ask a plan for its columns may run it.
+        if has("collect")? && has("lazy")? {
+            return Err(self.bad("a LazyFrame, which is a plan and not yet rows (its `.collect()` has them)"));
+        }
         for names in ["column_names", "columns"] {
-            if self.python(value.hasattr(names))? {
+            if has(names)? {
                 return Ok(Some(self.python(value.getattr(names))?));
             }
         }

@@ -238,6 +238,7 @@ def test_a_structured_array_gives_its_fields() -> None:
         (lambda n: pd.DataFrame(np.zeros((n, 2)), columns=["a", "a"]), "the field .*a.* twice"),
         (lambda n: pa.Table.from_arrays([pa.array([1] * n)] * 2, names=["a", "a"]), "the field .*a.* twice"),
         (lambda n: pl.DataFrame({"key": [1] * n}), "a field named .*key"),
+        (lambda n: pl.LazyFrame({"a": [1] * n}), r"a LazyFrame, which is a plan .*\.collect\(\)"),
     ],
 )
 def test_a_frame_that_is_no_result_is_refused(frame: Any, message: str) -> None:

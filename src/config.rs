@@ -4,6 +4,7 @@ mod check;
 mod identity;
 mod lengths;
 
+pub use identity::Ids;
 pub(crate) use identity::hex;
 pub use lengths::LengthBuckets;
 

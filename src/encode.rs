@@ -8,8 +8,7 @@ pub use dead_letter::Failure;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::batch::WindowMeta;
-use crate::config::hex;
-use crate::config::{Plan, Unit};
+use crate::config::{Ids, Plan, Unit, hex};
 use crate::decode::Reason;
 use crate::error::{Error, Result};
 use crate::lane::Routes;
@@ -66,7 +65,7 @@ pub struct ResultEncoder {
     model: usize,
     unit: Unit,
     stream: Stream,
-    fingerprint: [u8; 16],
+    ids: Ids,
     keep_partition: bool,
     keep_dead_partition: bool,
     /// The largest result that the sink takes, in bytes.
@@ -87,7 +86,7 @@ impl ResultEncoder {
             model,
             unit: config.unit(),
             stream: Stream::Sink(sink),
-            fingerprint: plan.fingerprint(config),
+            ids: plan.ids(config),
             keep_partition: routes.sinks[model],
             keep_dead_partition: routes.dead_letters[config.source],
             largest: routes.largest_results[model],
@@ -134,7 +133,7 @@ impl ResultEncoder {
             if bytes > self.largest {
                 return Ok(Encoded::TooLarge(bytes));
             }
-            let id = plan.id_of(self.unit, &self.fingerprint, window);
+            let id = self.ids.of(window);
             let record = OutRecord {
                 stream: self.stream,
                 partition: self.keep_partition.then_some(window.partition),

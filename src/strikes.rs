@@ -4,12 +4,10 @@
 //! Of a call with several windows nobody knows which one is to blame: all windows of that model with ends like theirs
 //! are suspects, and are called alone in the next run.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::batch::WindowMeta;
-use crate::config::{Plan, Unit, hex};
+use crate::config::{Ids, Plan, Unit, hex};
 use crate::error::Error;
 use crate::time::Millis;
 
@@ -53,29 +51,24 @@ pub struct Strikes {
 /// Names a window of a model in its present version: a new version of the model is trusted again.
 #[derive(Clone, Debug)]
 pub struct Namer {
-    plan: Arc<Plan>,
-    unit: Unit,
-    fingerprint: [u8; 16],
+    ids: Ids,
+    model: String,
 }
 
 impl Namer {
     /// For the windows of a model.
-    pub fn new(plan: &Arc<Plan>, model: usize) -> Self {
+    pub fn new(plan: &Plan, model: usize) -> Self {
         let config = &plan.models[model];
-        Self { plan: plan.clone(), unit: config.unit(), fingerprint: plan.fingerprint(config) }
+        Self { ids: plan.ids(config), model: hex(&plan.fingerprint(config)[..4]) }
     }
 
     /// What the model is called with.
     pub fn unit(&self) -> Unit {
-        self.unit
-    }
-
-    fn model(&self) -> String {
-        hex(&self.fingerprint[..4])
+        self.ids.unit()
     }
 
     fn window(&self, window: &WindowMeta) -> String {
-        hex(&self.plan.id_of(self.unit, &self.fingerprint, window)[..8])
+        hex(&self.ids.of(window)[..8])
     }
 }
 
@@ -97,16 +90,16 @@ impl Strikes {
     }
 
     fn suspects(&self, namer: &Namer, window: &WindowMeta) -> bool {
-        let model = namer.model();
-        self.suspects.iter().any(|s| s.0 == model && (s.1..=s.2).contains(&namer.unit.place(window)))
+        let model = &namer.model;
+        self.suspects.iter().any(|s| s.0 == *model && (s.1..=s.2).contains(&namer.unit().place(window)))
     }
 
     /// A call of these windows of this partition ended the run; `alone` where there was no other window in it.
     pub fn strike(&mut self, namer: &Namer, windows: &[WindowMeta], alone: bool) {
-        let places = || windows.iter().map(|window| namer.unit.place(window));
+        let places = || windows.iter().map(|window| namer.unit().place(window));
         let (Some(first), Some(last)) = (places().min(), places().max()) else { return };
         if !alone {
-            self.suspects.push(Suspects(namer.model(), first, last));
+            self.suspects.push(Suspects(namer.model.clone(), first, last));
             keep_newest(&mut self.suspects, SUSPECTS);
             return;
         }
@@ -116,7 +109,7 @@ impl Strikes {
             let before = u8::from(self.suspects(namer, window));
             match self.windows.iter_mut().find(|struck| struck.0 == name) {
                 Some(Struck(.., times)) => *times = times.saturating_add(1),
-                None => self.windows.push(Struck(name, namer.unit.place(window), before + 1)),
+                None => self.windows.push(Struck(name, namer.unit().place(window), before + 1)),
             }
         }
         keep_newest(&mut self.windows, WINDOWS);
@@ -174,7 +167,7 @@ mod tests {
                 "fields": [], "context": [], "dtype": "float64", "outputs": null, "pad_batch_to": null,
                 "on_error": "dead_letter", "retries": 0, "timeout_ms": null, "max_batch_events": null,
                 "target_ms": null, "timestamps": false}]});
-        Namer::new(&Arc::new(Plan::from_json(&plan.to_string()).unwrap_or_else(|e| panic!("{e}"))), 0)
+        Namer::new(&Plan::from_json(&plan.to_string()).unwrap_or_else(|e| panic!("{e}")), 0)
     }
 
     fn window(key: &str, end: Millis) -> WindowMeta {

@@ -7,6 +7,7 @@ use super::{Format, Missing, ModelConfig, Plan, SourceConfig, Unit};
 use crate::batch::WindowMeta;
 
 /// A hash over parts that cannot run into each other. Stable across versions and machines.
+#[derive(Clone, Copy, Debug)]
 struct Identity(SipHasher24);
 
 impl Identity {
@@ -78,14 +79,37 @@ impl Plan {
             .finish()
     }
 
-    /// The identity of a window or a single event: the same whoever computes it, and whenever.
-    pub fn id_of(&self, unit: Unit, fingerprint: &[u8; 16], window: &WindowMeta) -> [u8; 16] {
-        let of = |kind| {
-            Identity::new(kind).text(&self.name).bytes(fingerprint).number(i64::from(window.partition))
+    /// The identities of what a model is called with.
+    pub fn ids(&self, model: &ModelConfig) -> Ids {
+        let unit = model.unit();
+        let kind = match unit {
+            Unit::Window => "window",
+            Unit::Event => "event",
         };
-        match unit {
-            Unit::Window => of("window").bytes(&window.key).number(window.start).number(window.end).finish(),
-            Unit::Event => of("event").number(window.offsets.0).finish(),
+        Ids { unit, common: Identity::new(kind).text(&self.name).bytes(&self.fingerprint(model)) }
+    }
+}
+
+/// Gives windows or single events of a model their identity: the same whoever computes it, and whenever.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    unit: Unit,
+    /// What all of them begin with.
+    common: Identity,
+}
+
+impl Ids {
+    /// What the model is called with.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// The identity of one of them.
+    pub fn of(&self, window: &WindowMeta) -> [u8; 16] {
+        let hash = self.common.number(i64::from(window.partition));
+        match self.unit {
+            Unit::Window => hash.bytes(&window.key).number(window.start).number(window.end).finish(),
+            Unit::Event => hash.number(window.offsets.0).finish(),
         }
     }
 }

@@ -35,7 +35,7 @@ impl ResultEncoder {
     /// Encodes a window of a batch that has failed.
     pub fn dead_letter(&self, plan: &Plan, batch: &Batch, index: usize, failure: &Failure) -> EncodedResult {
         let window = &batch.windows[index];
-        let id = plan.id_of(self.unit, &self.fingerprint, window);
+        let id = self.ids.of(window);
         let model = &plan.models[self.model];
         let detail = first(&failure.detail, LONGEST_DETAIL);
         let mut headers = vec![

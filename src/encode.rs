@@ -2,10 +2,9 @@
 //! window without a result is in `dead_letter`.
 
 mod dead_letter;
+mod object;
 
 pub use dead_letter::Failure;
-
-use serde::ser::{SerializeMap, Serializer};
 
 use crate::batch::WindowMeta;
 use crate::config::{Ids, Plan, Unit, hex};
@@ -15,6 +14,7 @@ use crate::lane::Routes;
 use crate::predict::{Column, Outputs};
 use crate::record::{Headers, OutRecord, Stream, shown_key};
 use crate::time::Millis;
+use object::{Object, field};
 
 /// What becomes of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,11 +119,16 @@ impl ResultEncoder {
 
     /// Encodes a row for each window.
     pub fn encode(&self, plan: &Plan, windows: &[WindowMeta], outputs: &Outputs) -> Result<Vec<Encoded>> {
+        let fields: Vec<Vec<u8>> = match outputs {
+            Outputs::Columns(columns) => columns.iter().map(|(name, _)| field(name)).collect(),
+            Outputs::Values(name, _) => vec![field(name)],
+            Outputs::Rows(_) => Vec::new(),
+        };
         let encoded = windows.iter().enumerate().map(|(row, window)| {
             if outputs.is_silent(row) {
                 return Ok(Encoded::Result(self.result(window, Fate::Silent, None)));
             }
-            let value = value(self.unit, window, outputs, row).map_err(|error| {
+            let value = value(self.unit, window, outputs, &fields, row).map_err(|error| {
                 Error::model(format!(
                     "a result of model {} cannot be written as JSON: {error}",
                     plan.models[self.model].name
@@ -148,60 +153,58 @@ impl ResultEncoder {
     }
 }
 
-fn value(unit: Unit, window: &WindowMeta, outputs: &Outputs, row: usize) -> serde_json::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(128);
-    let mut serializer = serde_json::Serializer::new(&mut bytes);
-    let mut map = serializer.serialize_map(None)?;
-    identify(&mut map, unit, window)?;
+fn value(
+    unit: Unit,
+    window: &WindowMeta,
+    outputs: &Outputs,
+    fields: &[Vec<u8>],
+    row: usize,
+) -> serde_json::Result<Vec<u8>> {
+    let mut object = Object::new(128);
+    identify(&mut object, unit, window)?;
     match outputs {
         Outputs::Columns(columns) => {
-            for (name, column) in columns {
+            for ((_, column), field) in columns.iter().zip(fields) {
                 match column {
-                    Column::Floats(rows) => map.serialize_entry(name, &rows[row])?,
-                    Column::Ints(rows) => map.serialize_entry(name, &rows[row])?,
-                    Column::Bools(rows) => map.serialize_entry(name, &rows[row])?,
-                    Column::Texts(rows) => map.serialize_entry(name, &rows[row])?,
-                    Column::Json(rows) => map.serialize_entry(name, &rows[row])?,
+                    Column::Floats(rows) => object.field(field, &rows[row])?,
+                    Column::Ints(rows) => object.field(field, &rows[row])?,
+                    Column::Bools(rows) => object.field(field, &rows[row])?,
+                    Column::Texts(rows) => object.field(field, &rows[row])?,
+                    Column::Json(rows) => object.field(field, &rows[row])?,
                 }
             }
         }
-        Outputs::Values(name, rows) => map.serialize_entry(name, &rows[row])?,
+        Outputs::Values(_, rows) => {
+            for field in fields {
+                object.field(field, &rows[row])?;
+            }
+        }
         Outputs::Rows(rows) => {
             for (name, value) in rows[row].iter().flatten() {
-                map.serialize_entry(name, value)?;
+                object.entry(name, value)?;
             }
         }
     }
-    map.end()?;
-    Ok(bytes)
+    Ok(object.end())
 }
 
 /// What says which window or event it is, in a result and in a dead letter.
-fn identify<M: SerializeMap>(
-    map: &mut M,
-    unit: Unit,
-    window: &WindowMeta,
-) -> std::result::Result<(), M::Error> {
+fn identify(object: &mut Object, unit: Unit, window: &WindowMeta) -> serde_json::Result<()> {
+    const KEY: &[u8] = br#""key":"#;
     match std::str::from_utf8(&window.key) {
-        Ok(text) => map.serialize_entry("key", text)?,
-        Err(_) => map.serialize_entry("key", &HexKey { hex: hex(&window.key) })?,
+        Ok(text) => object.field(KEY, text)?,
+        Err(_) => object.field(KEY, &HexKey { hex: hex(&window.key) })?,
     }
     match unit {
         Unit::Window => {
-            map.serialize_entry("window", &Bounds { start: window.start, end: window.end })?;
-            map.serialize_entry("n_events", &window.events)
+            object.pair((br#""window":{"start":"#, window.start), (br#""end":"#, window.end))?;
+            object.field(br#""n_events":"#, &window.events)
         }
         Unit::Event => {
-            map.serialize_entry("timestamp", &window.start)?;
-            map.serialize_entry("offset", &window.offsets.0)
+            object.field(br#""timestamp":"#, &window.start)?;
+            object.field(br#""offset":"#, &window.offsets.0)
         }
     }
-}
-
-#[derive(serde::Serialize)]
-struct Bounds {
-    start: Millis,
-    end: Millis,
 }
 
 /// A key that is not UTF-8.

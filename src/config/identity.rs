@@ -30,6 +30,13 @@ impl Identity {
         self
     }
 
+    /// The same as one after the other, in fewer steps.
+    fn numbers(mut self, first: i64, second: i64) -> Self {
+        let both = u128::from(first as u64) | u128::from(second as u64) << 64;
+        self.0.write(&both.to_le_bytes());
+        self
+    }
+
     fn option(self, value: Option<&str>) -> Self {
         match value {
             None => self.number(0),
@@ -106,10 +113,14 @@ impl Ids {
 
     /// The identity of one of them.
     pub fn of(&self, window: &WindowMeta) -> [u8; 16] {
-        let hash = self.common.number(i64::from(window.partition));
+        let partition = i64::from(window.partition);
         match self.unit {
-            Unit::Window => hash.bytes(&window.key).number(window.start).number(window.end).finish(),
-            Unit::Event => hash.number(window.offsets.0).finish(),
+            Unit::Window => {
+                let mut hash = self.common.numbers(partition, window.key.len() as i64);
+                hash.0.write(&window.key);
+                hash.numbers(window.start, window.end).finish()
+            }
+            Unit::Event => self.common.numbers(partition, window.offsets.0).finish(),
         }
     }
 }
@@ -161,6 +172,15 @@ mod tests {
             idle_timeout_ms: None,
             max_future_ms: None,
             scattered: false,
+        }
+    }
+
+    #[test]
+    fn two_numbers_are_one_and_then_the_other() {
+        for (first, second) in [(0, 0), (-1, 7), (i64::MIN, i64::MAX)] {
+            let [apart, together] =
+                [Identity::new("n").number(first).number(second), Identity::new("n").numbers(first, second)];
+            assert_eq!(apart.finish(), together.finish());
         }
     }
 

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::object::Object;
 use super::{EncodedResult, Fate, ResultEncoder, identify};
 use crate::batch::{Batch, Values};
 use crate::config::{ModelConfig, Plan, Unit, hex};
@@ -73,34 +73,31 @@ impl ResultEncoder {
         failure: &Failure,
     ) -> serde_json::Result<Vec<u8>> {
         let (model, window) = (&plan.models[self.model], &batch.windows[index]);
-        let mut bytes = Vec::with_capacity(512);
-        let mut serializer = serde_json::Serializer::new(&mut bytes);
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", id)?;
-        map.serialize_entry("model", &model.name)?;
-        map.serialize_entry("version", &model.version)?;
-        map.serialize_entry("sink", &model.sink)?;
-        identify(&mut map, self.unit, window)?;
-        map.serialize_entry("topic", &plan.sources[model.source].topic)?;
-        map.serialize_entry("partition", &window.partition)?;
-        map.serialize_entry("fields", &model.fields)?;
+        let mut object = Object::new(512);
+        object.entry("id", id)?;
+        object.entry("model", &model.name)?;
+        object.entry("version", &model.version)?;
+        object.entry("sink", &model.sink)?;
+        identify(&mut object, self.unit, window)?;
+        object.entry("topic", &plan.sources[model.source].topic)?;
+        object.entry("partition", &window.partition)?;
+        object.entry("fields", &model.fields)?;
         if let Some(content) = Content::of(batch, index, model)? {
-            map.serialize_entry("values", &content.values)?;
+            object.entry("values", &content.values)?;
             if self.unit == Unit::Window {
-                map.serialize_entry("timestamps", &content.timestamps)?;
+                object.entry("timestamps", &content.timestamps)?;
             }
-            map.serialize_entry("context", &content.context)?;
+            object.entry("context", &content.context)?;
         } else if self.unit == Unit::Window {
             let (first, last) = window.offsets;
-            map.serialize_entry("offsets", &Offsets { first, last })?;
+            object.entry("offsets", &Offsets { first, last })?;
         }
-        map.serialize_entry("reason", failure.reason.code())?;
-        map.serialize_entry("error", first(&failure.detail, LONGEST_TRACEBACK))?;
+        object.entry("reason", failure.reason.code())?;
+        object.entry("error", first(&failure.detail, LONGEST_TRACEBACK))?;
         // The end of it is where it was raised.
         let traceback = failure.traceback.as_deref().map(|text| last(text, LONGEST_TRACEBACK));
-        map.serialize_entry("traceback", &traceback)?;
-        map.end()?;
-        Ok(bytes)
+        object.entry("traceback", &traceback)?;
+        Ok(object.end())
     }
 }
 

@@ -382,6 +382,14 @@ def test_ids_differ_by_window_and_are_the_same_in_every_run() -> None:
     assert set(ids(app)).isdisjoint(ids(recording_app(version="2")[0]))
 
 
+def test_ids_outlive_a_version_of_the_library() -> None:
+    app, _ = recording_app(version="3")
+    day = 1_764_000_000_000
+    fed = [reading(ts, key="device-17") for ts in (day, day + 10_000)]
+    record, _ = app.test({"readings": fed})["results"]
+    assert headers(record)["id"] == "046b896e1ddaba8ca2544e8c85cd93af"
+
+
 def test_output_is_ordered_by_end_and_key_within_a_partition() -> None:
     app, _ = recording_app(HoppingWindow("10s", hop="2s", grace="0s"), workers=2, max_batch=3)
     fed = [reading(ts * 700, 0, "cab"[ts % 3], ts % 2) for ts in range(100)]

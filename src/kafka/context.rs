@@ -14,6 +14,9 @@ use rdkafka_sys::types::RDKafkaRespErr;
 
 use crate::log::{Level, Log};
 
+/// The kind of a line that says that a connection has ended.
+const CUT: &str = "cut";
+
 /// A client that only talks.
 pub(super) struct Plain {
     log: Log,
@@ -56,14 +59,24 @@ impl ClientContext for Plain {
         }
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         let text = super::error::text(&error);
-        self.log.seldom(Level::Warning, "kafka", &text, &advised(&format!("{text}: {reason}")));
+        let (level, kind) = if is_cut(reason) { (Level::Info, CUT) } else { (Level::Warning, text.as_str()) };
+        self.log.seldom(level, "kafka", kind, &advised(&format!("{text}: {reason}")));
     }
 }
 
 impl ConsumerContext for Plain {}
 
+/// Whether a connection has ended by itself, as any may: librdkafka calls that an error of authentication where it was
+/// under way, and connects again.
+fn is_cut(text: &str) -> bool {
+    text.contains("Broker transport failure")
+}
+
 /// What librdkafka says of a connection that fails, with what to look at: its first line may be all that is read.
 fn advised(text: &str) -> String {
+    if is_cut(text) {
+        return format!("{text}: the connection was closed, and is made again");
+    }
     let advice = [
         ("uthentication", "check sasl.username, sasl.password and sasl.mechanism in kafka="),
         ("SASL", "check security.protocol and sasl.* in kafka="),
@@ -88,7 +101,8 @@ fn log(to: &Log, level: RDKafkaLogLevel, fac: &str, message: &str) {
         RDKafkaLogLevel::Debug => Level::Debug,
     };
     let text = format!("{fac}: {message}");
-    to.seldom(level, "kafka", fac, &if fac == "FAIL" { advised(&text) } else { text });
+    let (level, kind) = if is_cut(&text) { (Level::Info, CUT) } else { (level, fac) };
+    to.seldom(level, "kafka", kind, &if fac == "FAIL" { advised(&text) } else { text });
 }
 
 /// A rebalance that has been announced and waits to be answered.
@@ -197,5 +211,19 @@ impl ProducerContext for Deliveries {
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.get_or_insert_with(|| (message.topic().to_owned(), error.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_ends_while_it_authenticates_blames_no_password() {
+        let said = "GroupCoordinator: SASL authentication error: ";
+        let cut = advised(&format!("{said}SaslAuthenticateRequest failed: Local: Broker transport failure"));
+        assert!(cut.ends_with("is made again"), "{cut}");
+        let refused = advised(&format!("{said}Authentication failed: Invalid username or password"));
+        assert!(refused.contains("sasl.password"), "{refused}");
     }
 }

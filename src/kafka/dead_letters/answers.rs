@@ -105,7 +105,8 @@ impl Answers {
             self.serve();
         }
         if let Some((topic, error)) = self.producer.context().take() {
-            return Err(Error::Kafka(format!("topic {topic:?} refused a record: {}", text(&error))));
+            let refused = || Error::Kafka(format!("topic {topic:?} refused a record: {}", text(&error)));
+            return Err(taken_over(&error).unwrap_or_else(refused));
         }
         let mut list = TopicPartitionList::new();
         for (partition, offset, note) in positions {
@@ -121,15 +122,8 @@ impl Answers {
         } else {
             self.group.commit(&list, CommitMode::Sync)
         };
-        moved.map_err(|error| match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::Fenced
-                | RDKafkaErrorCode::ProducerFenced
-                | RDKafkaErrorCode::InvalidProducerEpoch,
-            ) => Error::Fenced(
-                "the same command has been started elsewhere and has taken over: nothing of this piece is written".into(),
-            ),
-            _ => failed("what was answered could not be committed", &error),
+        moved.map_err(|error| {
+            taken_over(&error).unwrap_or_else(|| failed("what was answered could not be committed", &error))
         })
     }
 
@@ -177,6 +171,16 @@ fn make(plan: &Plan, log: &Log, largest: i64, transactional: bool) -> Result<Bas
     }
     let made = config.create_with_context(Deliveries::new(log.clone()));
     made.map_err(|error| failed("the producer could not be made", &error))
+}
+
+/// What it means where somebody else has opened this position: a record may be the first that is refused, or the commit.
+fn taken_over(error: &KafkaError) -> Option<Error> {
+    use RDKafkaErrorCode as Code;
+    let fenced = [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch];
+    error.rdkafka_error_code().filter(|code| fenced.contains(code))?;
+    let text =
+        "the same command has been started elsewhere and has taken over: nothing of this piece is written";
+    Some(Error::Fenced(text.into()))
 }
 
 /// Calls again what librdkafka says may be called again.

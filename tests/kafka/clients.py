@@ -10,22 +10,25 @@ import threading
 import time
 import uuid
 from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteGroupsRequest, DescribeAclsRequest
-from aiokafka.structs import OffsetAndMetadata
 
+from .offsets import UNSTABLE, OffsetFetch
 from .records import Log, Record
 
 T = TypeVar("T")
-SECONDS = 90.0  # the longest that any one call may take
+SECONDS = 150.0  # the longest that any one call may take
 SENTINEL = b"sentinel"
 LARGEST = 16 << 20
+AGAIN = 0.05
+COORDINATOR = {14, 15, 16}  # it is being loaded, or found
 
 
 class Transaction:
@@ -159,12 +162,34 @@ class Kafka:
         below = {TopicPartition(topic, p): RecordsToDelete(offset) for p, offset in before.items()}
         self.wait(self._admin.delete_records(below))
 
+    async def _coordinator(self, group: str) -> int:
+        """The broker that coordinates a group; a new one makes its offsets topic on the first call."""
+        while True:
+            with suppress(GroupCoordinatorNotAvailableError):
+                return int(await self._admin.find_coordinator(group))
+            await asyncio.sleep(AGAIN)
+
+    def without_members(self, group: str) -> None:
+        """Wait until a group has no members: one that ends does not wait for ever to be told that it left."""
+        self.wait(self._without_members(group))
+
+    async def _without_members(self, group: str) -> None:
+        while True:
+            coordinator = await self._coordinator(group)
+            (reply,) = await self._admin.describe_consumer_groups([group], coordinator)
+            ((code, _, _, _, _, members, *_),) = reply.groups
+            if code == 0 and not members:
+                return
+            assert code in {0, *COORDINATOR}, for_code(code)
+            await asyncio.sleep(AGAIN)
+
     def delete_group(self, group: str) -> None:
         """Delete a group that has no members, with all its offsets."""
         self.wait(self._delete_group(group))
 
     async def _delete_group(self, group: str) -> None:
-        coordinator = await self._admin.find_coordinator(group)
+        await self._without_members(group)
+        coordinator = await self._coordinator(group)
         reply = await self._admin._send_request_to_node(coordinator, DeleteGroupsRequest([group]))
         assert all(code == 0 for _, code in reply.results), reply.results
 
@@ -212,6 +237,7 @@ class Kafka:
 
     async def _commit(self, group: str, offsets: Mapping[tuple[str, int], int | tuple[int, str]]) -> None:
         where = {TopicPartition(*place): offset for place, offset in offsets.items()}
+        await self._without_members(group)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap, group_id=group, enable_auto_commit=False
         )
@@ -222,25 +248,35 @@ class Kafka:
         finally:
             await consumer.stop()
 
-    def committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
-        """The offset and metadata that a group committed, for each partition that has one."""
-        found = self.wait(self._committed(group))
+    def committed(self, group: str, topic: str, *, stable: bool = False) -> dict[int, tuple[int, str]]:
+        """The offset and metadata that a group committed, for each partition that has one.
+
+        A commit in a transaction is answered before its marker is written, and seen after that: `stable`
+        waits for what is under way.
+        """
+        return self.wait(self._committed(group, topic, stable=stable))
+
+    async def _committed(self, group: str, topic: str, *, stable: bool) -> dict[int, tuple[int, str]]:
+        while (reply := await self._offsets(group, stable=stable)) is None:
+            await asyncio.sleep(AGAIN)
         return {
-            place.partition: (entry.offset, entry.metadata or "")
-            for place, entry in found.items()
-            if place.topic == topic and entry.offset >= 0
+            partition: (offset, metadata or "")
+            for name, partitions, *_ in reply
+            for partition, offset, _, metadata, *_ in partitions
+            if name == topic and offset >= 0
         }
 
-    async def _committed(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
-        while True:
-            try:
-                found: dict[TopicPartition, OffsetAndMetadata]
-                found = await self._admin.list_consumer_group_offsets(group)
-                return found
-            except (
-                GroupCoordinatorNotAvailableError
-            ):  # a new broker makes its offsets topic on the first call
-                await asyncio.sleep(0.1)
+    async def _offsets(self, group: str, *, stable: bool) -> list[Any] | None:
+        """The topics of a reply, where the coordinator could give one."""
+        coordinator = await self._coordinator(group)
+        request = OffsetFetch(group, stable=stable)
+        reply: Any = await self._admin._send_request_to_node(coordinator, request)
+        codes = {reply.error_code, *(code for _, ps, *_ in reply.topics for *_, code, _ in ps)} - {0}
+        if codes & {UNSTABLE, *COORDINATOR}:
+            return None
+        assert not codes, [for_code(code) for code in codes]
+        topics: list[Any] = reply.topics
+        return topics
 
     def read(self, topic: str, isolation: str = "read_committed") -> Log:
         """Read a topic whole: all records up to a sentinel of our own, written to each partition now.

@@ -17,13 +17,17 @@ from .oracle import Model
 from .runner import Workers
 
 NewJob = Callable[..., Job]
+HERE = Path(__file__).parent
+SECONDS = 300  # a hang ends so late, unless a test says otherwise
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need the broker."""
+    """Mark the tests that need the broker; on a busy machine it alone may take a minute to start."""
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker("kafka")
+        if item.path.parent == HERE and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 @pytest.fixture(scope="session")

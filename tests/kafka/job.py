@@ -14,8 +14,10 @@ from .records import Log
 from .runner import SECONDS, Worker, Workers
 
 Guarantee = Literal["exactly_once", "at_least_once"]
-# Short, so that what a killed member held is taken over soon.
-MEMBER = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+# Much longer than a busy machine stops anybody: what is counted, counts again after a lost session.
+MEMBER = {"session.timeout.ms": 45_000, "heartbeat.interval.ms": 500}
+# Short, where what a killed or stopped member held is to be taken over soon.
+SHORT = {"session.timeout.ms": 6_000}
 
 
 @dataclass
@@ -91,12 +93,16 @@ class Job:
         return self.kafka.read(self.sink(model))
 
     def progress(self) -> int:
-        """The sum of the group's committed offsets on the source."""
+        """The sum of the group's committed offsets on the source; a commit under way may still raise it."""
         return sum(offset for offset, _ in self.kafka.committed(self.app, self.source.topic).values())
 
     def ends(self) -> dict[int, int]:
         """The group's committed offset on each partition of the source."""
-        return {p: offset for p, (offset, _) in self.kafka.committed(self.app, self.source.topic).items()}
+        return {p: offset for p, (offset, _) in self.committed().items()}
+
+    def committed(self) -> dict[int, tuple[int, str]]:
+        """What the group has committed on each partition of the source: the offset, and what goes with it."""
+        return self.kafka.committed(self.app, self.source.topic, stable=True)
 
 
 def topic(source: Source) -> dict[str, Any]:

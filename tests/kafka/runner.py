@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
-SECONDS = 90.0  # the longest that a test waits for anything
-LIFETIME = 200.0  # a worker ends itself after that, whatever became of its test
+SECONDS = 150.0  # the longest that a test waits for anything
+LIFETIME = 300.0  # a worker ends itself after that, whatever became of its test
 
 
 class WorkerError(AssertionError):
@@ -61,6 +61,11 @@ class Worker:
     def report(self) -> dict[str, Any]:
         """Its newest report; empty before the first."""
         return json.loads(self._report.read_text()) if self._report.exists() else {}
+
+    @property
+    def written(self) -> int:
+        """When its newest report was written, in ns; 0 before the first."""
+        return self._report.stat().st_mtime_ns if self._report.exists() else 0
 
     @property
     def metrics(self) -> dict[str, Any]:

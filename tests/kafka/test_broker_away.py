@@ -13,7 +13,7 @@ import pytest
 from .broker import Broker
 from .checks import assert_outputs
 from .clients import Kafka
-from .job import Guarantee, Job
+from .job import SHORT, Guarantee, Job
 from .judge import Source
 from .load import chunks, load
 from .oracle import Model
@@ -34,7 +34,7 @@ def broker() -> Iterator[Broker]:
 def test_a_broker_that_is_away_is_waited_for(broker: Broker, tmp_path: Path, guarantee: Guarantee) -> None:
     model = Model("m", 10_000, 1_000, grace=2_000, options={"max_batch": 32})
     workers = Workers(tmp_path)
-    settings = {"epoch": "10ms", "kafka": {"transaction.timeout.ms": 10_000}}
+    settings = {"epoch": "10ms", "kafka": {**SHORT, "transaction.timeout.ms": 10_000}}
     with Kafka(broker.bootstrap) as kafka:
         kafka.create_topic("away.source")
         job = Job(

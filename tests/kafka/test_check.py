@@ -28,7 +28,7 @@ def commands(tmp_path: Path) -> Commands:
 
 def state(job: Job) -> Any:
     """All that a check could have changed."""
-    group = job.kafka.committed(job.app, job.source.topic)
+    group = job.committed()
     own = [job.sink(MODEL), job.dead_letter_topic, job.late_topic]
     return group, [job.kafka.partitions(topic) for topic in own]
 
@@ -188,7 +188,7 @@ def test_a_restart_says_that_retention_has_nearly_overtaken_it(new_job: NewJob) 
     late = load(4_000, span=2_400_000, partitions=1)[2_000:]
     job.kafka.produce(job.source.topic, late)
     job.run()
-    ((_, metadata),) = job.kafka.committed(job.app, job.source.topic).values()
+    ((_, metadata),) = job.committed().values()
     first = json.loads(metadata)["r"]
     assert first > 0
     job.kafka.delete_records(job.source.topic, {0: first})

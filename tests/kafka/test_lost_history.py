@@ -26,17 +26,15 @@ def begun(new_job: NewJob) -> Job:
 
 def replay_starts(job: Job) -> dict[int, int]:
     """Where a replay would begin, by partition."""
-    return {
-        p: json.loads(text)["r"] for p, (_, text) in job.kafka.committed(job.app, job.source.topic).items()
-    }
+    return {p: json.loads(text)["r"] for p, (_, text) in job.committed().items()}
 
 
 def refused(job: Job, *words: str) -> None:
     """A run ends with an error that has these words, and commits nothing."""
-    before = job.kafka.committed(job.app, job.source.topic)
+    before = job.committed()
     message = job.start(until="end").fail("LostHistoryError")
     assert all(word in message for word in (job.source.topic, *words)), message
-    assert job.kafka.committed(job.app, job.source.topic) == before
+    assert job.committed() == before
 
 
 def test_records_that_open_windows_need_and_that_are_deleted_are_missed(new_job: NewJob) -> None:
@@ -56,7 +54,7 @@ def test_records_that_are_deleted_ahead_of_a_stopped_group_are_missed(new_job: N
 
 def test_a_topic_that_was_made_again_is_not_the_one_that_was_read(new_job: NewJob) -> None:
     job = begun(new_job)
-    committed = job.kafka.committed(job.app, job.source.topic)
+    committed = job.committed()
     job.delete_source()
     job.kafka.create_topic(job.source.topic)
     # As many records, so that no offset is out of range.
@@ -91,7 +89,7 @@ def test_offsets_that_were_deleted_do_not_begin_the_group_anew(new_job: NewJob) 
 
 def test_offsets_that_are_missing_on_one_partition_are_missed(new_job: NewJob) -> None:
     job = begun(new_job)
-    committed = job.kafka.committed(job.app, job.source.topic)
+    committed = job.committed()
     job.kafka.delete_group(job.app)
     old = {}
     for partition in (0, 1, 3):

@@ -30,6 +30,7 @@ def test_earliest_writes_everything_again(new_job: NewJob, commands: Commands) -
     job.kafka.produce(job.source.topic, load(2_000, span=60_000))
     job.run()
     once = [window_of(record, job) for record in flat(job.results(MODEL))]
+    job.kafka.without_members(job.app)
     said = commands.run(job, "reset", "--to", "earliest", typed="y\n")
     assert said.code == 0
     assert f"{job.source.topic} [0]" in said.out
@@ -45,10 +46,11 @@ def test_an_offset_begins_with_whole_windows(new_job: NewJob, commands: Commands
     job.kafka.produce(job.source.topic, records)
     job.run()
     before = flat(job.results(MODEL))
+    job.kafka.without_members(job.app)
     said = commands.run(job, "reset", "--to", "50", "--partition", "0", "--yes")
     assert said.code == 0
     assert "200 -> 50" in said.out
-    ((offset, metadata),) = job.kafka.committed(job.app, job.source.topic).values()
+    ((offset, metadata),) = job.committed().values()
     fresh = json.loads(metadata)
     assert (offset, fresh["r"], fresh["t"], fresh["m"][0]["f"]) == (50, 50, None, "pending")
     job.run()
@@ -134,7 +136,7 @@ def test_it_is_the_way_on_for_a_topic_that_was_made_again(new_job: NewJob, comma
     job = new_job(MODEL)
     job.kafka.produce(job.source.topic, load(2_000, span=60_000))
     job.run()
-    committed = job.kafka.committed(job.app, job.source.topic)
+    committed = job.committed()
     job.delete_source()
     job.kafka.create_topic(job.source.topic)
     job.kafka.produce(job.source.topic, load(2_000, span=60_000))

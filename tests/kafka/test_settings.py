@@ -117,7 +117,7 @@ def test_a_new_group_id_is_the_way_on(new_job: NewJob) -> None:
     job.kafka.produce(job.source.topic, load(2_000, span=60_000))
     job.run()
     assert job.ends() == {}
-    committed = job.kafka.committed(group, job.source.topic)
+    committed = job.kafka.committed(group, job.source.topic, stable=True)
     assert sum(offset for offset, _ in committed.values()) == 2_000
     # What recovery needs is in the offset's metadata, within what a broker takes.
     assert all(text and text.isascii() and len(text) <= 4096 for _, text in committed.values())
@@ -166,10 +166,7 @@ def test_a_changed_model_can_be_adopted_and_begins_after_the_clock(new_job: NewJ
     events = load(4_000, span=120_000)
     job.kafka.produce(job.source.topic, events[:2_000])
     job.run()
-    clocks = {
-        partition: json.loads(metadata)["t"]
-        for partition, (_, metadata) in job.kafka.committed(job.app, job.source.topic).items()
-    }
+    clocks = {partition: json.loads(metadata)["t"] for partition, (_, metadata) in job.committed().items()}
     job.kafka.produce(job.source.topic, events[2_000:])
 
     other = replace(MODEL, name="other", size=5_000)

@@ -18,7 +18,8 @@ MODEL = Model("m", 10_000, 1_000, grace=2_000, options={"max_batch": 16})
 @pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_a_run_in_order(new_job: NewJob, guarantee: Guarantee, signum: signal.Signals) -> None:
-    job = new_job(MODEL, guarantee=guarantee, delay=0.1)
+    # Slow enough that nobody is stopped for as long as this would take.
+    job = new_job(MODEL, guarantee=guarantee, delay=0.5)
     first, second, last = chunks(load(9_000, span=90_000), 3)
     worker = job.start()
     job.kafka.produce(job.source.topic, first)
@@ -32,7 +33,8 @@ def test_a_signal_ends_a_run_in_order(new_job: NewJob, guarantee: Guarantee, sig
         int(partition): state["committed_offset"]
         for partition, state in metrics["sources"][job.source.topic]["partitions"].items()
     }
-    assert {p: committed[p] for p in job.ends()} == job.ends()
+    ends = job.ends()
+    assert {p: committed[p] for p in ends} == ends
     job.kafka.produce(job.source.topic, last)
     job.delay = 0.0
     job.run()

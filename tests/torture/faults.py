@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 STORM_EVERY = 2.0
 SUCCESSION = 0.5  # seconds until a stopped member is succeeded
-WAKING = 15.0  # seconds in which a member that wakes up must notice that it is fenced
+WAKING = 60.0  # seconds in which a member that wakes up must notice that it is fenced
+LOOK = 0.5  # seconds between two looks whether it has
+AWAY = 180.0  # seconds in which a broker is back, and members have said that it was not
 HOLDING = 2.0  # seconds until a request comes that can be held
 SLOW = 0.3  # seconds by which replies are late
 REFUSED = "refused a record: Invalid"
@@ -118,11 +120,17 @@ def succeed(striker: Striker, member: Member, seconds: float) -> None:
         for one in both:
             one.excused.append("FencedError")
 
+        until = time.monotonic() + seconds
+
         def fenced() -> None:
-            if all(one.worker.running and not one.ending for one in both):
+            if not all(one.worker.running and not one.ending for one in both):
+                return
+            if time.monotonic() < until:
+                striker.after(LOOK, fenced)
+            else:
                 striker.find("fencing", f"{member.name} and {successor.name} both go on under one name")
 
-        striker.after(seconds, fenced)
+        striker.after(LOOK, fenced)
 
     striker.after(SUCCESSION, start)
 
@@ -197,7 +205,7 @@ def broker_kill(striker: Striker, _: Fault) -> bool:
     if striker.away:
         return False
     striker.away = True
-    striker.excuse("no broker could be reached")  # what a member that starts meanwhile says, after 15 s
+    striker.excuse("no broker could be reached", AWAY)  # what a member that starts meanwhile says, after 15 s
     striker.broker.kill()
 
     def restart() -> None:

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from kafka.broker import Broker
 from kafka.clients import Kafka
-from kafka.job import MEMBER, Job
+from kafka.job import MEMBER, SHORT, Job
 from kafka.judge import Source
 from kafka.oracle import Model
 from kafka.records import Record
@@ -101,7 +101,7 @@ class Tail:
 
 def group(broker: Broker, kafka: Kafka, directory: Path, name: str) -> tuple[Fleet, Writer, Tail]:
     """Two members under a steady load, with a session of 6 s."""
-    settings = {"epoch": "100ms", "kafka": dict(MEMBER)}
+    settings = {"epoch": "100ms", "kafka": {**MEMBER, **SHORT}}
     shape = Shape(workers=2, models=(MODEL,), settings=settings)
     job = Job(kafka, Workers(directory), name, Source(f"{name}.source"), (MODEL,), settings=settings)
     kafka.create_topic(job.source.topic, PARTITIONS, max_message_bytes="4194304")

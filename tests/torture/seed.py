@@ -27,7 +27,7 @@ from .strike import TICK, Striker
 from .tally import Takeover, Tally, check_outputs
 from .watch import Watch
 
-STOP = 40.0  # seconds in which a member must end after SIGTERM
+STOP = 120.0  # seconds in which a member must end after SIGTERM
 LARGEST = "4194304"
 
 
@@ -74,7 +74,7 @@ class Run:
     armed: tuple[str, ...] = ()  # what the first members do to themselves
     recount: bool = True
     delay: float = 0.002  # seconds that a call of a model takes
-    catch_up: float = 120.0  # seconds in which the group must come to the end of the log
+    catch_up: float = 240.0  # seconds in which the group must come to the end of the log
 
     def outcome(self) -> Outcome:
         """Run it."""

@@ -33,8 +33,8 @@ RETURNING = {
     "swallow_offsets",
 }
 LATER = {"crash", "panic", "storm", "late_commit"}  # these count when they come to act
-PATIENCE = 30.0  # a fault whose target is not free for that long is left out
-EXCUSED = 30.0  # seconds after a fault in which an error may still be its effect
+PATIENCE = 60.0  # a fault whose target is not free for that long is left out
+EXCUSED = 60.0  # seconds after a fault in which an error may still be its effect
 ON_THE_NETWORK = {
     "swallow_commit": "swallowed EndTxn",
     "swallow_offsets": "swallowed TxnOffsetCommit",
@@ -121,9 +121,9 @@ class Striker:
         self.struck[kind] += 1
         self.moments.append((kind, self.watch.total))
 
-    def excuse(self, text: str) -> None:
+    def excuse(self, text: str, seconds: float = EXCUSED) -> None:
         """Errors that hold this text are legitimate for a while."""
-        self._excused.append((text, time.monotonic() + EXCUSED))
+        self._excused.append((text, time.monotonic() + seconds))
 
     def member(self) -> Member | None:
         """A member to strike."""

@@ -16,7 +16,7 @@ FAULTS = 12
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not FAULT_BUILD.is_dir(), reason="scripts/fault-build has not run")
 @pytest.mark.filterwarnings("default")
 def test_no_window_is_lost_doubled_or_wrong_under_a_dozen_faults(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from .shape import shape_of
 
 SEED = 7
 FAULTS = 12
+CERTAIN = 10  # others wait for a member to come to a point, which it may not live to see
 
 
 @pytest.mark.kafka
@@ -26,4 +27,5 @@ def test_no_window_is_lost_doubled_or_wrong_under_a_dozen_faults(tmp_path: Path)
 
     assert outcome.failed == {}
     assert outcome.tally.windows > 1_000
-    assert outcome.unfinished >= FAULTS
+    assert outcome.left_out == []
+    assert outcome.unfinished >= CERTAIN

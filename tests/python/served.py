@@ -15,6 +15,7 @@ from millstream._core import EmbeddedBroker, Producer
 TIMEOUT_S = 60.0
 CANARY = "c4nary-of-a-secret"
 SCRIPT = "<script>alert(1)</script>"
+LATENCY = "millstream_end_to_end_latency_seconds"
 
 
 def mean(batch: WindowBatch) -> dict[str, Any]:
@@ -110,8 +111,15 @@ class Served:
         return json.loads(body)
 
     def key(self, key: str) -> Any:
-        """Return what is known of a key."""
-        return self.json(f"/api/keys/{quote(key, safe='')}")
+        """Return what is known of a key, once all lanes have found the time to say what they hold of it."""
+        answers: list[Any] = []
+
+        def complete() -> bool:
+            answers.append(self.json(f"/api/keys/{quote(key, safe='')}"))
+            return bool(answers[-1]["complete"])
+
+        self.wait(complete)
+        return answers[-1]
 
     def metrics(self) -> dict[str, float]:
         """Return the samples of `/metrics` by name and labels."""
@@ -146,8 +154,14 @@ def listens(url: str) -> bool:
         return False
 
 
-def poison(served: Served, begin: int) -> None:
-    """Send events that meet every fate, up to 60 s after `begin`, which is a multiple of 10 s."""
+def poison(served: Served, begin: int) -> Any:
+    """Send events that meet every fate, up to 60 s after `begin`, which is a multiple of 10 s.
+
+    Returns:
+        What is known of the key a, once all of them have met their fate: it is watched from the first one on.
+    """
+    # The first question begins to watch the key.
+    served.key("a")
     for second in range(60):
         for key in ("a", "b", SCRIPT):
             served.send(begin + second * 1_000, float(second), key=key)
@@ -158,3 +172,26 @@ def poison(served: Served, begin: int) -> None:
     served.send(begin + 40_000, key="poison", partition=1)
     served.send(begin + 60_000, key="b", partition=1)
     served.flush()
+    served.wait(lambda: settled(served))
+    return served.key("a")
+
+
+def settled(served: Served) -> bool:
+    """Whether all that `poison` sends is counted, committed and seen."""
+    # A key that nobody asks for is watched no longer.
+    of_a = served.key("a")
+    status, latencies = served.json("/api/status"), served.metrics()[f"{LATENCY}_count"]
+    (source,), (model,) = status["sources"], status["models"]
+    dead = sum(model["dead_letters"].values())
+    of_events = model["unit"] == "event"
+    return bool(
+        (source["consumed"], sum(source["invalid"].values())) == (186, 2)
+        and [partition["lag"] for partition in source["partitions"]] == [0, 0]
+        and model["windows_closed"] == (184 if of_events else 35)
+        and model["windows_produced"] + model["windows_silent"] + dead == model["windows_closed"]
+        and latencies == model["windows_produced"]
+        and len(status["dead_letters"]) == dead + 2
+        and len(of_a["seen"]) == (64 if of_events else 13)
+        and len(of_a["missed"]) == (0 if of_events else 2)
+        and status["history"]
+    )

@@ -46,7 +46,7 @@ fn run(plan: &Arc<Plan>, log: &MemoryLog) -> Result<()> {
 fn filled(on_error: &'static str) -> (Arc<Plan>, MemoryLog, Vec<Model>, Vec<Event>) {
     let spec = Spec { size: 10, hop: 10, offset: 0, grace: 0, min_events: 1 };
     let models = vec![Model { spec, floor: Floor::None }];
-    let plan = engine::plan(&models, &Settings { timeout: Some(300), on_error, ..Settings::default() });
+    let plan = engine::plan(&models, &Settings { timeout: Some(2_000), on_error, ..Settings::default() });
     let log = MemoryLog::default();
     log.create(engine::TOPIC, 1);
     let mut events = Vec::new();
@@ -68,7 +68,7 @@ fn a_window_that_has_ended_the_run_three_times_is_a_dead_letter_and_its_siblings
     for attempt in 1..=3 {
         let error = run(&plan, &log).unwrap_err();
         assert!(matches!(error, Error::Model(_)), "{error}");
-        for part in ["m0", "timeout=300ms", "\"k007\" [10, 20)"] {
+        for part in ["m0", "timeout=2000ms", "\"k007\" [10, 20)"] {
             assert!(attempt == 1 || error.to_string().contains(part), "{part} is missing in: {error}");
         }
         let (_, text) = log.committed(&engine::partition()).unwrap();
@@ -92,7 +92,7 @@ fn a_window_that_has_ended_the_run_three_times_is_a_dead_letter_and_its_siblings
 fn with_on_error_fail_a_call_that_does_not_return_ends_the_run_and_nothing_is_remembered() {
     let (plan, log, ..) = filled("fail");
     let error = run(&plan, &log).unwrap_err().to_string();
-    assert!(error.contains("timeout=300ms"), "{error}");
+    assert!(error.contains("timeout=2000ms"), "{error}");
     let (_, text) = log.committed(&engine::partition()).unwrap();
     assert!(Metadata::decode(&text).unwrap().extension.strikes.is_empty(), "{text}");
 }
@@ -110,7 +110,7 @@ fn an_event_that_has_ended_the_run_three_times_is_a_dead_letter_and_its_siblings
         || engine::on_threads(&plan, &log, Arc::new(|batch: &mut Batch| Ok(hanging_on_an_event(batch))));
     for attempt in 1..=3 {
         let error = run().unwrap_err().to_string();
-        assert!(error.contains("timeout=300ms"), "{error}");
+        assert!(error.contains("timeout=2000ms"), "{error}");
         let alone = error.contains("on 1 events: \"k007\" at offset 19 of partition 0.");
         assert!(attempt == 1 || alone, "{error}");
         let extension = committed().extension;

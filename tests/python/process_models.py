@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -258,9 +259,13 @@ class Sleeping(Spinning):
         return batch.lengths
 
 
-def clocked(batch: WindowBatch) -> Any:
-    """Take a while, and say from when to when and where."""
-    begun = time.monotonic()
-    time.sleep(0.2)
-    times = (begun, time.monotonic(), os.getpid())
-    return [dict(zip(("begun", "ended", "pid"), times, strict=True)) for _ in batch]
+def meets(batch: WindowBatch) -> list[int]:
+    """Return which process this is, once there has been a call in another one beside the first one here."""
+    folder = Path(os.environ["MEETING"])
+    (folder / str(os.getpid())).touch()
+    give_up = time.monotonic() + 60
+    while len(os.listdir(folder)) < 2:
+        if time.monotonic() > give_up:
+            raise TimeoutError("nobody came")
+        time.sleep(0.01)
+    return [os.getpid()] * len(batch)

@@ -1,6 +1,7 @@
 """The benchmark's own arithmetic: what a peer is measured by, and what it is compared with."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,19 @@ def test_progress_is_taken_from_lines_that_tell_it() -> None:
     assert [line["time"] for line in peer_run.progress(watched([], output))] == [2]
 
 
-def test_a_program_is_ended_with_its_children_when_its_time_is_up(tmp_path: Path) -> None:
+def test_a_program_is_ended_with_its_children_when_its_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        """Stands still until the program has started, however long that takes."""
+
+        sleep = staticmethod(time.sleep)
+
+        @staticmethod
+        def time() -> float:
+            return 1.0 if (tmp_path / "log.out").read_text() == "on\n" else 0.0
+
+    monkeypatch.setattr(watch, "time", Clock)
     script = "import subprocess, sys; print('on', flush=True); subprocess.run(['sleep', '600'])"
     run = watch.watch([sys.executable, "-c", script], 0.5, tmp_path / "log", {})
     assert run.output == ["on"]

@@ -111,7 +111,7 @@ def test_the_shell_can_complete_a_command() -> None:
         env={"_MILLSTREAM_COMPLETE": "bash_complete", "COMP_WORDS": "millstream dlq re", "COMP_CWORD": "2"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
     )
     assert done.stdout.split() == ["plain,replay", "plain,retry"]
 
@@ -271,7 +271,7 @@ def run_alone(*arguments: str) -> subprocess.CompletedProcess[str]:
         env={"PYTHONPATH": str(Path(__file__).parent)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
     )
 
 

@@ -33,6 +33,7 @@ def in_project(*arguments: str, **environment: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.timeout(240)
 def test_a_new_project_passes_its_test_and_runs() -> None:
     result = init("activity")
     assert (result.exit_code, result.stderr) == (0, "")

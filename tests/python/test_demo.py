@@ -171,7 +171,8 @@ def assert_adds_up(counts: dict[str, list[int]]) -> None:
 
 @pytest.mark.timeout(180)
 def test_the_demo_predicts_beside_the_truth_and_ends_by_itself() -> None:
-    with running_demo("--seconds", "8", "--watches", "8") as demo:
+    # So many that what comes seldom comes soon: who is held up for seconds sends less.
+    with running_demo("--seconds", "8", "--watches", "20") as demo:
         output, errors = demo.communicate()
     assert demo.returncode == 0, errors
     assert "Traceback" not in errors
@@ -211,10 +212,13 @@ def read_until(demo: subprocess.Popen[str], pattern: re.Pattern[str]) -> re.Matc
 @pytest.mark.timeout(180)
 def test_the_demo_says_where_its_page_is_once_it_is_there() -> None:
     with ExitStack() as stack:
-        with suppress(OSError):  # taken already, which is as good
+        held = False
+        with suppress(OSError):  # taken already, by who may let go of it any time
             stack.enter_context(socket.create_server(("127.0.0.1", 6066)))
+            held = True
         demo = stack.enter_context(running_demo("--seconds", "600"))
-        url = read_until(demo, re.compile(r"^  status   (http://127\.0\.0\.1:(?!6066)\d+)$", re.M))[1]
+        url = read_until(demo, re.compile(r"^  status   (http://127\.0\.0\.1:\d+)$", re.M))[1]
+        assert not (held and url.endswith(":6066"))
         assert request(url, "GET", "/healthz", {})[0] == 200
 
 

@@ -227,7 +227,7 @@ producer.close()
 app = App("activity", brokers="embedded")
 
 @app.model(
-    source=Topic("readings", timestamp="ts", timestamp_unit="ms", fields=["v"]),
+    source=Topic("readings", timestamp="ts", timestamp_unit="ms", fields=["v"], idle_timeout=None),
     window=TumblingWindow("10s", grace="0s"),
     sink="results",
     on_error="fail",

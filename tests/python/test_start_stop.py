@@ -149,8 +149,11 @@ def test_an_error_of_the_block_is_not_hidden_by_that_of_the_run(app: App, engine
     assert caught.value.__notes__ == ["App('app') had ended with OSError: the run's"]
 
 
-def test_a_stop_that_takes_longer_than_its_timeout_gives_the_run_up(app: App, engine: type[Engine]) -> None:
+def test_a_stop_that_takes_longer_than_its_timeout_gives_the_run_up(
+    app: App, engine: type[Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine.deaf = True
+    monkeypatch.setattr(_background, "_GIVEN_UP_S", WAIT_S)
     app.start()
     app.stop(timeout="10ms")
     assert double(app).calls == ["stop", "abort"]
@@ -233,7 +236,7 @@ def test_results_come_while_the_block_does_something_else() -> None:
     fill("started.readings")
     app = App("started", brokers="embedded")
     recorder: list[int] = []
-    source = Topic("started.readings", timestamp="ts", timestamp_unit="ms", fields=["v"])
+    source = Topic("started.readings", timestamp="ts", timestamp_unit="ms", fields=["v"], idle_timeout=None)
 
     @app.model(source=source, window=TUMBLING, sink="started.results")
     def lengths(batch: WindowBatch) -> Any:

@@ -158,6 +158,7 @@ def test_the_command_line_goes_before_the_environment_the_code_and_the_default(
         serve(App("app"), "127.0.0.1:9", off=True)
 
 
+@pytest.mark.timeout(240)
 def test_run_serves_a_page_and_says_where(tmp_path: Path) -> None:
     (tmp_path / "served_app.py").write_text(
         """

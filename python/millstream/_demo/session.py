@@ -17,9 +17,9 @@ PREDICTIONS = "watch.activity"
 PARTITIONS = 4
 
 RATE_OVER_S = 2.0
-CATCH_UP_S = 15.0
+CATCH_UP_S = 60.0
 """How long the app may work on after the last reading is sent."""
-READ_REST_S = 5.0
+READ_REST_S = 30.0
 
 
 def make_app() -> App:

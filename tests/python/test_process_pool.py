@@ -356,8 +356,8 @@ def test_nothing_is_left_in_shared_memory_and_no_descriptor_open() -> None:
     assert after[0] <= before[0]
     assert after[1] <= before[1]
     # Other programs have names of their own there: they are mapped by these, or do not stay.
-    give_up = time.monotonic() + 60
-    while (left := set(os.listdir("/dev/shm")) - names - mapped_elsewhere()) and time.monotonic() < give_up:
+    left, give_up = set(os.listdir("/dev/shm")) - names, time.monotonic() + 60
+    while (left := left & set(os.listdir("/dev/shm")) - mapped_elsewhere()) and time.monotonic() < give_up:
         time.sleep(0.1)
     assert left == set()
 

@@ -292,8 +292,14 @@ def test_a_model_that_holds_the_interpreter_is_told_of_once(
 def test_a_probe_on_busy_cores_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("millstream._pool.blas.cores", lambda: 2)
     batch, model = WindowBatch.synthetic(["v"], 2, 2, True), models.Spinning().predict
-    waits = itertools.count()
-    monkeypatch.setattr("millstream._pool.gil._look", lambda: (time.perf_counter(), next(waits) * 0.01))
+    looks = itertools.count()
+
+    def half_waited() -> tuple[float, float]:
+        # Of no clock: in whichever order, and however late, two threads look.
+        look = next(looks)
+        return look * 0.01, look * 0.005
+
+    monkeypatch.setattr("millstream._pool.gil._look", half_waited)
     assert gil.held_share((model, model), batch) is None
 
 

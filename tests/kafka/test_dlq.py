@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from millstream import App, Topic, TumblingWindow
+from millstream.cli.dlq._letters import open_topic
+from millstream.errors import FencedError
+
 from .checks import flat
+from .clients import Kafka
 from .command import Commands
 from .conftest import NewJob
 from .job import Guarantee, Job
@@ -19,6 +25,7 @@ from .test_events import event_of, scorer, sink, wanted
 MODEL = Model("m", 10_000, 10_000, grace=0)
 POISON = 7
 SPAN = 60_000
+LINGER_MS = 15_000  # for so long records wait in the client; another takes over sooner
 
 
 @pytest.fixture
@@ -96,6 +103,26 @@ def test_two_at_the_same_time_do_not_repeat_a_record(new_job: NewJob, tmp_path: 
     assert sorted(replayed(job, len(written))) == sorted([origin(bad) for bad in bad_records()] * 2)
     assert any(one.code == 0 for one in said), [one.err for one in said]
     assert all(one.code == 0 or "has taken over" in one.err for one in said), [one.err for one in said]
+
+
+def test_who_is_taken_over_from_with_records_on_their_way_says_so(kafka: Kafka, name: str) -> None:
+    kafka.create_topic(name)
+    kafka.produce(name, [Record(0, b"k", b"{", BASE)])
+    app, lingering = (
+        App(name, brokers=kafka.bootstrap, kafka={"linger.ms": linger}) for linger in (5, LINGER_MS)
+    )
+    for one in (app, lingering):
+        one.model(Topic(name), window=TumblingWindow("10s", grace="0s"), sink=f"{name}.m", name="m")(len)
+    app.run(until="end")
+    old = open_topic(lingering, "dlq-replay", write=True)
+    assert old is not None
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(old.write, [(name, 0, b"k", b"{", BASE, [])], [(0, 1, "")])
+        time.sleep(1)  # its transaction has begun by then, most of the time
+        assert open_topic(app, "dlq-replay", write=True) is not None
+        with pytest.raises(FencedError, match="has taken over"):
+            written.result()
+    assert len(flat(kafka.read(name))) == 1
 
 
 def in_processes(commands: Commands) -> bool:

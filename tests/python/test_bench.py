@@ -44,12 +44,13 @@ def test_a_program_is_ended_with_its_children_when_its_time_is_up(
         """Stands still until the program has started, however long that takes."""
 
         sleep = staticmethod(time.sleep)
+        now = 0.0
 
-        @staticmethod
-        def time() -> float:
-            return 1.0 if (tmp_path / "log.out").read_text() == "on\n" else 0.0
+        def time(self) -> float:
+            self.now += (tmp_path / "log.out").read_text() == "on\n"
+            return self.now
 
-    monkeypatch.setattr(watch, "time", Clock)
+    monkeypatch.setattr(watch, "time", Clock())
     script = "import subprocess, sys; print('on', flush=True); subprocess.run(['sleep', '600'])"
     run = watch.watch([sys.executable, "-c", script], 0.5, tmp_path / "log", {})
     assert run.output == ["on"]

@@ -2,6 +2,7 @@
 //! Shutdown is by ownership: the ingest thread gives up its ends of the channels, the workers finish what runs and give
 //! up theirs, and the sink thread, with no sender left, commits once more and ends.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ use crate::time::{Millis, Now};
 const SINK_QUEUE: usize = 1024;
 /// How long an abort waits for threads before it leaves those behind that a model holds.
 const ABORT: Duration = Duration::from_secs(2);
+/// Between two looks at whether they have ended. They are counted: while the process, or its machine, stands still,
+/// nothing can end.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A run on its threads.
 pub struct Running {
@@ -114,10 +118,13 @@ impl Running {
     /// behind once the run is aborted: it ends when the call does.
     pub fn join(self) -> Result<()> {
         let mut threads = self.threads;
-        let deadline = Instant::now() + ABORT;
-        while !threads.is_empty() {
+        let mut looks = looks();
+        loop {
             threads.retain(|thread| !thread.is_finished());
-            if self.control.aborting() && Instant::now() > deadline {
+            if threads.is_empty() {
+                break;
+            }
+            if self.control.aborting() && looks.next().is_none() {
                 let names: Vec<_> =
                     threads.iter().filter_map(|t| t.thread().name().map(str::to_owned)).collect();
                 self.log.warning(
@@ -126,10 +133,15 @@ impl Running {
                 );
                 break;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(LOOK);
         }
         self.control.take_error().map_or(Ok(()), Err)
     }
+}
+
+/// The looks of an abort.
+fn looks() -> Range<u128> {
+    0..ABORT.as_millis() / LOOK.as_millis()
 }
 
 fn spawn(
@@ -189,9 +201,9 @@ where
         source.idle();
         std::thread::sleep(Duration::from_millis(5));
     }
-    let given_up = Instant::now() + ABORT;
-    while !committing.is_finished() && Instant::now() < given_up {
-        std::thread::sleep(Duration::from_millis(1));
+    let mut looks = looks();
+    while !committing.is_finished() && looks.next().is_some() {
+        std::thread::sleep(LOOK);
     }
     source.close();
     Ok(())

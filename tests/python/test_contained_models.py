@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -227,3 +228,16 @@ def test_an_abort_cancels_what_an_async_model_awaits() -> None:
     done = subprocess.run([sys.executable, "-c", CANCELLED], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["cancelled", "closed", "returned"], done.stderr
     assert "left behind" not in done.stderr
+
+
+def test_a_pause_of_the_whole_process_does_not_hurry_an_abort() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", CANCELLED], stdout=pipe, stderr=pipe, text=True) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "cancelled\n"
+        program.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)  # longer than an abort waits
+        program.send_signal(signal.SIGCONT)
+        assert program.stdout.read() == "closed\nreturned\n"
+        assert program.stderr is not None
+        assert "left behind" not in program.stderr.read()

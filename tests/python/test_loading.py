@@ -109,8 +109,9 @@ def test_a_long_load_is_told_of_again_and_again(
         app_of(model, **options).test(FED)
     finally:
         logger.removeHandler(handler)
+    # Of what comes then there may be lines too, where it is held up for so long.
     assert len(said) >= 3
-    assert all(line.startswith("load of model 'm' has been running for") for line in said)
+    assert all(line.startswith("load of model 'm' has been running for") for line in said[:3])
 
 
 BROKEN = """

@@ -28,6 +28,8 @@ LOOK = 0.5  # seconds between two looks whether it has
 AWAY = 180.0  # seconds in which a broker is back, and members have said that it was not
 HOLDING = 2.0  # seconds until a request comes that can be held
 SLOW = 0.3  # seconds by which replies are late
+# What members say, after 15 s, that start while there is no broker, or whose broker goes away as they ask it.
+UNANSWERED = ("no broker could be reached", "could not be read: OperationTimedOut")
 REFUSED = "refused a record: Invalid"
 
 
@@ -205,7 +207,8 @@ def broker_kill(striker: Striker, _: Fault) -> bool:
     if striker.away:
         return False
     striker.away = True
-    striker.excuse("no broker could be reached", AWAY)  # what a member that starts meanwhile says, after 15 s
+    for text in UNANSWERED:
+        striker.excuse(text, AWAY)
     striker.broker.kill()
 
     def restart() -> None:

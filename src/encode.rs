@@ -63,7 +63,6 @@ pub enum Encoded {
 #[derive(Clone, Debug)]
 pub struct ResultEncoder {
     model: usize,
-    unit: Unit,
     stream: Stream,
     ids: Ids,
     keep_partition: bool,
@@ -84,7 +83,6 @@ impl ResultEncoder {
         let sink = plan.sinks().iter().position(|sink| *sink == config.sink).unwrap_or(0);
         Self {
             model,
-            unit: config.unit(),
             stream: Stream::Sink(sink),
             ids: plan.ids(config),
             keep_partition: routes.sinks[model],
@@ -108,7 +106,7 @@ impl ResultEncoder {
         EncodedResult {
             assignment: window.assignment,
             epoch: window.epoch,
-            place: self.unit.place(window),
+            place: self.ids.unit().place(window),
             end: window.end,
             model: self.model,
             rank: self.rank,
@@ -128,7 +126,7 @@ impl ResultEncoder {
             if outputs.is_silent(row) {
                 return Ok(Encoded::Result(self.result(window, Fate::Silent, None)));
             }
-            let value = value(self.unit, window, outputs, &fields, row).map_err(|error| {
+            let value = value(self.ids.unit(), window, outputs, &fields, row).map_err(|error| {
                 Error::model(format!(
                     "a result of model {} cannot be written as JSON: {error}",
                     plan.models[self.model].name

@@ -47,7 +47,7 @@ impl ResultEncoder {
             ("group", plan.group_id.as_bytes().to_vec()),
             ("model", model.name.as_bytes().to_vec()),
         ];
-        if self.unit == Unit::Event {
+        if self.ids.unit() == Unit::Event {
             headers.push(("offset", window.offsets.0.to_string().into_bytes()));
         }
         headers.extend(model.version.iter().map(|version| ("model-version", version.as_bytes().to_vec())));
@@ -78,17 +78,17 @@ impl ResultEncoder {
         object.entry("model", &model.name)?;
         object.entry("version", &model.version)?;
         object.entry("sink", &model.sink)?;
-        identify(&mut object, self.unit, window)?;
+        identify(&mut object, self.ids.unit(), window)?;
         object.entry("topic", &plan.sources[model.source].topic)?;
         object.entry("partition", &window.partition)?;
         object.entry("fields", &model.fields)?;
         if let Some(content) = Content::of(batch, index, model)? {
             object.entry("values", &content.values)?;
-            if self.unit == Unit::Window {
+            if self.ids.unit() == Unit::Window {
                 object.entry("timestamps", &content.timestamps)?;
             }
             object.entry("context", &content.context)?;
-        } else if self.unit == Unit::Window {
+        } else if self.ids.unit() == Unit::Window {
             let (first, last) = window.offsets;
             object.entry("offsets", &Offsets { first, last })?;
         }

@@ -1,6 +1,8 @@
 //! How many records are read at once: ever more while what they close is little work for the models, and fewer where
 //! it was much. An epoch ends between two polls, so that it holds what can be predicted, and committed, soon.
 
+use super::pace::is_much;
+
 /// Records that a poll takes at the most.
 const MOST: usize = 4096;
 /// The same until a call has told what windows cost.
@@ -33,10 +35,10 @@ impl Flow {
     /// where nothing is known of it.
     pub(super) fn polled(&mut self, taken: usize, work: Option<f64>) {
         match work {
-            Some(work) if work > 1.0 && taken > 0 => {
-                self.most = ((self.most.min(taken) as f64 / work) as usize).max(1);
+            Some(share) if is_much(work) && taken > 0 => {
+                self.most = ((self.most.min(taken) as f64 / share) as usize).max(1);
             }
-            Some(work) if work < LITTLE && taken >= self.most => self.most = (self.most * 2).min(MOST),
+            Some(share) if share < LITTLE && taken >= self.most => self.most = (self.most * 2).min(MOST),
             _ => {}
         }
     }

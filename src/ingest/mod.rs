@@ -31,7 +31,7 @@ use crate::source::Source;
 use crate::time::{Millis, Now};
 use assignment::{Slot, SlotState};
 use flow::Flow;
-use pace::{Due, Pace};
+use pace::{Due, Pace, is_much};
 pub use until::Until;
 
 pub(crate) use pace::LONGEST as LONGEST_EPOCH;
@@ -304,7 +304,7 @@ impl<S: Source> Ingest<S> {
         let (inflight, limit) = (self.metrics.inflight.get(), self.plan.max_inflight_bytes);
         let full = if self.paused { inflight > limit / 2 } else { inflight > limit };
         // Where the sink stage has no room for more epochs, this one would hold all that is still to come.
-        let pause = full || !self.cuts.is_empty() && work.is_some_and(|work| work > 1.0);
+        let pause = full || !self.cuts.is_empty() && is_much(work);
         if pause != self.paused {
             self.paused = pause;
             self.metrics.paused.store(pause, Ordering::Relaxed);

@@ -21,6 +21,11 @@ pub(super) enum Due {
     Yes,
 }
 
+/// Whether an epoch has more left to predict than it may.
+pub(super) fn is_much(work: Option<f64>) -> bool {
+    work.is_some_and(|work| work > 1.0)
+}
+
 /// Decides when the epochs of a lane end.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -40,10 +45,7 @@ impl Pace {
     /// Whether an epoch is due that holds this many bytes, and this much to predict, by what it may.
     pub(super) fn due(&self, now: Now, bytes: usize, work: Option<f64>) -> Due {
         let Some(lasted) = self.ended_at.map(|at| now.mono - at) else { return Due::Yes };
-        if bytes > self.most
-            || work.is_some_and(|work| work > 1.0)
-            || lasted >= self.interval.unwrap_or(LONGEST)
-        {
+        if bytes > self.most || is_much(work) || lasted >= self.interval.unwrap_or(LONGEST) {
             Due::Yes
         } else if self.interval.is_none() && lasted >= SHORTEST {
             Due::IfIdle

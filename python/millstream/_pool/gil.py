@@ -36,7 +36,7 @@ def held_share(calls: tuple[_Call, _Call], batch: Any) -> float | None:
         return None
     try:
         calls[0](batch)
-        once = _seconds(calls[0], batch)
+        once, _ = _passed([_stretch(calls[0], batch, 1)])
         if once > _LONGEST:
             return None
         times = max(1, round(_STRETCH / max(once, 1e-6)))
@@ -77,10 +77,6 @@ def _share(calls: tuple[_Call, _Call], batch: Any, times: int) -> float | None:
     alone, _ = _passed([_stretch(calls[0], batch, times)])
     together, waited = _passed(_together(calls, batch, times))
     return together / (2 * alone) if waited < _BUSY * (together + waited) else None
-
-
-def _seconds(call: _Call, batch: Any) -> float:
-    return _passed([_stretch(call, batch, 1)])[0]
 
 
 def _together(calls: tuple[_Call, _Call], batch: Any, times: int) -> list[tuple[_Look, _Look]]:
